@@ -1,0 +1,94 @@
+package proto
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// Duration is a signed difference of two timestamps in units of 2^-32 s
+// (about 233 ps). It reaches ±68 years, like the difference of two NTP
+// timestamps (RFC 5905 section 6).
+type Duration int64
+
+// Common durations.
+const (
+	Second      Duration = 1 << 32
+	MaxDuration Duration = math.MaxInt64
+	MinDuration Duration = math.MinInt64
+)
+
+// Seconds returns the duration in seconds.
+func (d Duration) Seconds() float64 { return float64(d) * (1.0 / (1 << 32)) }
+
+// FromSeconds converts seconds to a Duration, rounding to the nearest unit
+// and saturating at the ends of the range. NaN gives 0.
+func FromSeconds(s float64) Duration {
+	v := s * (1 << 32)
+	switch {
+	case v != v:
+		return 0
+	case v >= math.MaxInt64:
+		return MaxDuration
+	case v <= math.MinInt64:
+		return MinDuration
+	case v < 0:
+		return Duration(v - 0.5)
+	default:
+		return Duration(v + 0.5)
+	}
+}
+
+// FromStd converts a time.Duration exactly to the nearest unit.
+func FromStd(d time.Duration) Duration {
+	sec := d / time.Second
+	nsec := d % time.Second
+	frac := int64(nsec) << 32
+	half := int64(time.Second / 2)
+	if frac < 0 {
+		half = -half
+	}
+	return Duration(int64(sec)<<32 + (frac+half)/int64(time.Second))
+}
+
+// Std converts to a time.Duration, rounding to the nearest nanosecond.
+func (d Duration) Std() time.Duration {
+	sec := int64(d) >> 32
+	frac := int64(uint32(d)) // d = sec + frac·2^-32 with frac ≥ 0
+	return time.Duration(sec)*time.Second + time.Duration((frac*int64(time.Second)+1<<31)>>32)
+}
+
+// Abs returns the magnitude. MinDuration saturates.
+func (d Duration) Abs() Duration {
+	switch {
+	case d == MinDuration:
+		return MaxDuration
+	case d < 0:
+		return -d
+	default:
+		return d
+	}
+}
+
+// String prints the duration in seconds with microseconds, as "+0.000123s".
+func (d Duration) String() string { return fmt.Sprintf("%+.6fs", d.Seconds()) }
+
+// Short is the unsigned 16.16 format of root delay and root dispersion
+// (RFC 5905 section 6): seconds in units of 2^-16.
+type Short uint32
+
+// Duration widens the short format.
+func (s Short) Duration() Duration { return Duration(s) << 16 }
+
+// ToShort narrows a duration, rounding up so that a bound stays a bound.
+// Negative values give 0, large ones saturate.
+func ToShort(d Duration) Short {
+	switch {
+	case d <= 0:
+		return 0
+	case d > Duration(math.MaxUint32)<<16:
+		return math.MaxUint32
+	default:
+		return Short((d + 1<<16 - 1) >> 16)
+	}
+}

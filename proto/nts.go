@@ -1,0 +1,76 @@
+package proto
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Lengths of Network Time Security fields in octets.
+const (
+	// MinUniqueIDLen: "The body of the extension field ... MUST be at least
+	// 32 octets long" (RFC 8915 section 5.3).
+	MinUniqueIDLen = 32
+	// UniqueIDLen is what this suite sends.
+	UniqueIDLen = 32
+	// MinAuthenticatorNonce is the nonce length for which a request reserves
+	// room: "the recommended nonce length" of the AEAD, 16 for AES-SIV.
+	MinAuthenticatorNonce = 16
+)
+
+// AppendAuthenticator encodes the "NTS Authenticator and Encrypted Extension
+// Fields" field around a nonce and a ciphertext that are already known.
+//
+//	|          Nonce Length         |      Ciphertext Length        |
+//	.                Nonce, padded to a multiple of four            .
+//	.              Ciphertext, padded to a multiple of four         .
+//	.                       Additional Padding                      .
+//
+// RFC 8915 section 5.6. extra is the additional padding in octets, a multiple
+// of four. The field is at least MinLastFieldLen octets by construction.
+func AppendAuthenticator(b, nonce, ciphertext []byte, extra int) ([]byte, error) {
+	b, at, err := BeginAuthenticator(b, len(nonce), len(ciphertext), extra)
+	if err != nil {
+		return b, err
+	}
+	copy(b[at:], nonce)
+	copy(b[at+pad4(len(nonce)):], ciphertext)
+	return b, nil
+}
+
+// BeginAuthenticator appends the field with room for a nonce of nonceLen and
+// a ciphertext of textLen octets and returns where the nonce goes; the
+// ciphertext goes pad4(nonceLen) behind it. All of that room is zero.
+func BeginAuthenticator(b []byte, nonceLen, textLen, extra int) (_ []byte, nonceAt int, err error) {
+	n := fieldHeaderLen + 4 + pad4(nonceLen) + pad4(textLen) + extra
+	if n > 0xffff&^3 || extra < 0 || extra%4 != 0 {
+		return b, 0, fmt.Errorf("%w: authenticator of %d octets", ErrField, n)
+	}
+	b = appendFieldHeader(b, FieldAuthenticator, n)
+	b = binary.BigEndian.AppendUint16(b, uint16(nonceLen))
+	b = binary.BigEndian.AppendUint16(b, uint16(textLen))
+	nonceAt = len(b)
+	return appendZeros(b, n-fieldHeaderLen-4), nonceAt, nil
+}
+
+// ParseAuthenticator splits the value of an authenticator field. The results
+// alias it. Additional padding behind the ciphertext is ignored; where the
+// AEAD's nonce is shorter than 16 octets a request must carry enough of it
+// (RFC 8915 section 5.6), which is for the server to check with padding.
+func ParseAuthenticator(value []byte) (nonce, ciphertext []byte, padding int, err error) {
+	if len(value) < 4 {
+		return nil, nil, 0, fmt.Errorf("%w: authenticator of %d octets", ErrField, len(value))
+	}
+	n := int(binary.BigEndian.Uint16(value))
+	c := int(binary.BigEndian.Uint16(value[2:]))
+	body := value[4:]
+	if pad4(n)+pad4(c) > len(body) {
+		return nil, nil, 0, fmt.Errorf("%w: nonce %d and ciphertext %d in %d octets", ErrField, n, c, len(body))
+	}
+	return body[:n:n], body[pad4(n) : pad4(n)+c : pad4(n)+c], len(body) - pad4(n) - pad4(c), nil
+}
+
+// pad4 rounds up to a multiple of four.
+func pad4(n int) int { return (n + 3) &^ 3 }
+
+// NoncePadding is where the ciphertext begins behind a nonce of n octets.
+func NoncePadding(n int) int { return pad4(n) }
