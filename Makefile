@@ -1,0 +1,61 @@
+# Every target with a ## is listed by `make help`.
+GO ?= go
+T ?= 30s
+BIN := bin
+COMMANDS := ntp-daemon nts-pool-ke ntp-ctl
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.11.4
+
+.DEFAULT_GOAL := help
+.PHONY: help build install demo test race fmt vet lint fuzz interop vm vm-long bench-go keys clean ci
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+build: ## build the commands into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/ $(COMMANDS:%=./cmd/%)
+
+install: build ## install the commands into /usr/local/bin
+	install -m 755 $(COMMANDS:%=$(BIN)/%) /usr/local/bin/
+
+demo: build ## watch a client find two servers through a pool and synchronise
+	$(GO) run ./test/demo
+
+test: ## run all tests that need only Go (and OpenSSL)
+	$(GO) test ./...
+
+race: ## run the tests under the race detector
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+fmt: ## format all Go files
+	gofmt -w $$(git ls-files '*.go')
+
+vet: ## check formatting and vet
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+
+lint: ## run golangci-lint
+	$(GO) run $(GOLANGCI) run
+
+fuzz: ## run every fuzz target for T (default 30s)
+	$(GO) run ./internal/fuzzall -t $(T)
+
+interop: build ## run against chrony, NTPsec and ntpd-rs (installs Debian packages, needs root)
+	$(GO) run ./test/interop
+
+vm: build ## steer a real kernel clock in a virtual machine (installs Debian packages)
+	$(GO) run ./test/vm
+
+vm-long: build ## the same with the five-minute run of the pool example
+	$(GO) run ./test/vm -long
+
+bench-go: ## benchmark the hot functions
+	$(GO) test -run '^$$' -bench . -benchmem ./proto/... ./nts/... ./clock/...
+
+keys: ## make the public-on-purpose keys in test-keys/ anew
+	cd test-keys && ./gen-cert.sh end
+
+clean: ## remove what was built
+	rm -rf $(BIN)
+
+ci: ## run what continuous integration runs
+	./.ci/run
