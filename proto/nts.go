@@ -12,9 +12,10 @@ const (
 	MinUniqueIDLen = 32
 	// UniqueIDLen is what this suite sends.
 	UniqueIDLen = 32
-	// MinAuthenticatorNonce is the nonce length for which a request reserves
-	// room: "the recommended nonce length" of the AEAD, 16 for AES-SIV.
-	MinAuthenticatorNonce = 16
+	// authenticatorNonceRoom is N_REQ of RFC 8915 section 5.6, "the lesser of
+	// 16 and N_MAX, rounded up to the nearest multiple of 4"; N_MAX of AES-SIV
+	// is unlimited (RFC 5297 section 6).
+	authenticatorNonceRoom = 16
 )
 
 // AppendAuthenticator encodes the "NTS Authenticator and Encrypted Extension
@@ -68,6 +69,13 @@ func ParseAuthenticator(value []byte) (nonce, ciphertext []byte, padding int, er
 	}
 	return body[:n:n], body[pad4(n) : pad4(n)+c : pad4(n)+c], len(body) - pad4(n) - pad4(c), nil
 }
+
+// AuthenticatorPadding is how many octets of additional padding the
+// authenticator of a request needs at least behind a nonce of n octets: "If
+// N_LEN is greater than or equal to N_REQ, then no Additional Padding field is
+// required. Otherwise, the Additional Padding field SHALL be at least N_REQ -
+// N_LEN octets in length" (RFC 8915 section 5.6). Packets of mode 4 need none.
+func AuthenticatorPadding(n int) int { return max(0, authenticatorNonceRoom-pad4(n)) }
 
 // pad4 rounds up to a multiple of four.
 func pad4(n int) int { return (n + 3) &^ 3 }

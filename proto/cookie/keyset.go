@@ -1,0 +1,149 @@
+package cookie
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/ntpd-go/ntpd-go/proto/aead"
+)
+
+// MaxKeys is the greatest number of keys in a Keyset: the newest and up to
+// MaxKeys−1 stale ones. At one rotation a day it is eleven years of keys.
+const MaxKeys = 4096
+
+// Keyset is the server's cookie keys: one that seals, and every one that
+// still opens. It does not change after it was made.
+//
+// A key's identifier on the wire is its index plus offset, modulo 2^32.
+// Dropping old keys moves offset, so an identifier never comes to mean
+// another key until it wraps.
+type Keyset struct {
+	keys    []key // oldest first, at least one
+	offset  uint32
+	primary uint32 // index of the key that seals
+}
+
+// key is one cookie key with its AEAD.
+type key struct {
+	raw  [keyLen]byte
+	aead aead.AEAD
+}
+
+func newKey(raw [keyLen]byte) (key, error) {
+	a, err := aead.New(aead.AESSIVCMAC512, raw[:])
+	return key{raw: raw, aead: a}, err
+}
+
+// randomKey draws a key. An error is that of entropy.
+func randomKey(entropy io.Reader) (key, error) {
+	var raw [keyLen]byte
+	if _, err := io.ReadFull(entropy, raw[:]); err != nil {
+		return key{}, fmt.Errorf("cookie: drawing a key: %w", err)
+	}
+	return newKey(raw)
+}
+
+// NewKeyset makes a set of one key, drawn from a cryptographically secure
+// source.
+func NewKeyset(entropy io.Reader) (*Keyset, error) {
+	k, err := randomKey(entropy)
+	if err != nil {
+		return nil, err
+	}
+	return &Keyset{keys: []key{k}}, nil
+}
+
+// Rotate returns the set that follows k: the last stale keys of k, which still
+// open, and a new one, which seals. stale is cut to [0, MaxKeys−1]. k stays as
+// it is; on an error of entropy go on using it.
+func (k *Keyset) Rotate(entropy io.Reader, stale int) (*Keyset, error) {
+	fresh, err := randomKey(entropy)
+	if err != nil {
+		return nil, err
+	}
+	stale = min(max(stale, 0), MaxKeys-1)
+	dropped := max(len(k.keys)-stale, 0)
+	keys := append(slices.Clone(k.keys[dropped:]), fresh)
+	return &Keyset{
+		keys:    keys,
+		offset:  k.offset + uint32(dropped),
+		primary: uint32(len(keys) - 1),
+	}, nil
+}
+
+// Len is the number of keys, the one that seals included.
+func (k *Keyset) Len() int { return len(k.keys) }
+
+// Sealer seals cookies under one key and opens none. It is all that a
+// key-exchange server needs to know of a Keyset.
+type Sealer struct {
+	id   uint32
+	aead aead.AEAD
+}
+
+// Newest returns the sealing half of the set.
+func (k *Keyset) Newest() Sealer {
+	return Sealer{id: k.primary + k.offset, aead: k.keys[k.primary].aead}
+}
+
+// Seal appends a cookie to dst. nonce has NonceLen octets, fresh from a
+// cryptographically secure source for every cookie: it is also what makes two
+// cookies of one association differ. Errors are ErrNonce and ErrContents.
+func (k *Keyset) Seal(dst []byte, c Contents, nonce []byte) ([]byte, error) {
+	return k.Newest().Seal(dst, c, nonce)
+}
+
+// Seal appends a cookie to dst, as Keyset.Seal does:
+//
+//	|                       Key Identifier (4)                      |
+//	|     Ciphertext Length (2)     |
+//	.                           Nonce (16)                          .
+//	.               Ciphertext, AES-SIV-CMAC-512                    .
+//
+// The associated data is empty, the nonce is a component of its own.
+func (s Sealer) Seal(dst []byte, c Contents, nonce []byte) ([]byte, error) {
+	if len(nonce) != NonceLen {
+		return dst, fmt.Errorf("%w: %d octets instead of %d", ErrNonce, len(nonce), NonceLen)
+	}
+	plaintext, err := c.append(make([]byte, 0, 2+2*keyLen))
+	if err != nil {
+		return dst, err
+	}
+	out := slices.Grow(dst, Len(c.Algorithm))
+	out = binary.BigEndian.AppendUint32(out, s.id)
+	out = binary.BigEndian.AppendUint16(out, uint16(len(plaintext)+tagLen))
+	out = append(out, nonce...)
+	out, err = s.aead.Seal(out, nonce, plaintext, nil)
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+// Open returns what was sealed into a cookie, in memory of its own. Octets
+// behind the ciphertext are ignored: a cookie comes out of an extension field
+// with its padding. Every failure is ErrOpen.
+func (k *Keyset) Open(cookie []byte) (Contents, error) {
+	if len(cookie) < prefixLen {
+		return Contents{}, ErrOpen
+	}
+	index := binary.BigEndian.Uint32(cookie) - k.offset
+	n := int(binary.BigEndian.Uint16(cookie[4:]))
+	nonce, ciphertext := cookie[headerLen:prefixLen], cookie[prefixLen:]
+	if uint64(index) >= uint64(len(k.keys)) || n > len(ciphertext) {
+		return Contents{}, ErrOpen
+	}
+	plaintext, err := k.keys[index].aead.Open(nil, nonce, ciphertext[:n], nil)
+	if err != nil {
+		return Contents{}, ErrOpen
+	}
+	return parseContents(plaintext)
+}
+
+// Format keeps the keys out of everything that is printed.
+func (k *Keyset) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "%d cookie keys(<secret>)", len(k.keys)) }
+
+// Format keeps the key out of everything that is printed.
+func (s Sealer) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "cookie key %d(<secret>)", s.id) }
