@@ -401,3 +401,18 @@ func clip(s string) string {
 	}
 	return s
 }
+
+// WantsKeepAlive reports whether a pool asks to keep the connection. An
+// ordinary key exchange never does: its connection gives keys.
+func WantsKeepAlive(req Request) bool {
+	switch q := req.(type) {
+	case Information:
+		return q.KeepAlive
+	case Names:
+		return q.KeepAlive
+	case FixedKey:
+		return q.KeepAlive
+	default:
+		return false
+	}
+}

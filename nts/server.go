@@ -33,15 +33,15 @@ type Answer uint8
 
 // The answers.
 const (
-	AnsweredKeyExchange Answer = iota // cookies for the client's own keys
-	AnsweredFixedKey                  // cookies for the keys of a pool's client
-	AnsweredInformation               // what the server supports
-	AnsweredNames                     // the names of its NTP servers
-	AnsweredNoProtocol                // no protocol in common
-	AnsweredNoAlgorithm               // no algorithm in common
-	AnsweredUnrecognized              // Error 0
-	AnsweredBadRequest                // Error 1
-	AnsweredInternal                  // Error 2
+	AnsweredKeyExchange  Answer = iota // cookies for the client's own keys
+	AnsweredFixedKey                   // cookies for the keys of a pool's client
+	AnsweredInformation                // what the server supports
+	AnsweredNames                      // the names of its NTP servers
+	AnsweredNoProtocol                 // no protocol in common
+	AnsweredNoAlgorithm                // no algorithm in common
+	AnsweredUnrecognized               // Error 0
+	AnsweredBadRequest                 // Error 1
+	AnsweredInternal                   // Error 2
 )
 
 // String is the answer's name for logs and metrics.

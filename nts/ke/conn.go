@@ -1,0 +1,271 @@
+package ke
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/ntpd-go/ntpd-go/nts"
+)
+
+// Target is a key-exchange server as a client sees it.
+type Target struct {
+	Host string // a domain name or an address
+	Port uint16
+
+	// Addrs are the addresses to try, in order. If there are none, Host is
+	// resolved.
+	Addrs []netip.AddrPort
+
+	// ServerName is the name that the certificate must carry, if it is not
+	// Host.
+	ServerName string
+
+	// Roots are the authorities that may vouch for the certificate; nil are
+	// the system's.
+	Roots *x509.CertPool
+}
+
+func (t *Target) name() string {
+	name := t.ServerName
+	if name == "" {
+		name = t.Host
+	}
+	return strings.TrimSuffix(name, ".")
+}
+
+// Conn is a connection of a client to a key-exchange server whose certificate
+// and application protocol are right.
+type Conn struct {
+	tls    *tls.Conn
+	reader *bufio.Reader
+	target Target
+	state  tls.ConnectionState
+	remote netip.AddrPort
+	began  bool // an octet of the answer of the running exchange has come
+}
+
+// Connect makes a connection. Every error is an *Error.
+func (c *Client) Connect(ctx context.Context, target Target) (*Conn, error) {
+	conn, err := c.connect(ctx, target)
+	if err != nil {
+		err.Host, err.Port = target.Host, target.Port
+		return nil, err
+	}
+	return conn, nil
+}
+
+func (c *Client) connect(ctx context.Context, target Target) (*Conn, *Error) {
+	addrs := target.Addrs
+	if len(addrs) == 0 {
+		var err error
+		if addrs, err = c.lookup(ctx, target.Host, target.Port); err != nil {
+			return nil, networkError("look up the name", contextCause(ctx, err))
+		}
+	}
+	raw, err := c.dial(ctx, addrs)
+	if err != nil {
+		return nil, networkError("connect", contextCause(ctx, err))
+	}
+	conn := &Conn{
+		tls:    tls.Client(raw, c.tlsConfig(target)),
+		target: target,
+		remote: addrPort(raw.RemoteAddr()),
+	}
+	release := conn.bind(ctx)
+	defer release()
+	if err := conn.tls.Handshake(); err != nil {
+		raw.Close()
+		return nil, handshakeError(target.name(), contextCause(ctx, err))
+	}
+	conn.state = conn.tls.ConnectionState()
+	// RFC 8915 section 4: the handshake has "the client offering (via an ALPN
+	// extension), and the server accepting, an application-layer protocol of
+	// ntske/1".
+	if conn.state.NegotiatedProtocol != nts.ALPN {
+		conn.Close()
+		return nil, &Error{Class: ClassALPN, What: "TLS handshake",
+			Err:  errors.New("the server did not accept " + nts.ALPN),
+			Hint: "is this the port of its key exchange?"}
+	}
+	conn.reader = bufio.NewReader(conn.tls)
+	return conn, nil
+}
+
+func (c *Client) tlsConfig(target Target) *tls.Config {
+	config := harden(&tls.Config{
+		ServerName:   target.name(),
+		RootCAs:      target.Roots,
+		Certificates: c.Certificates,
+		Time:         c.Now,
+	})
+	config.VerifyConnection = func(s tls.ConnectionState) error {
+		// A self-signed certificate would pass if it is its own authority.
+		// Then whoever holds a server's key could make certificates for
+		// everybody in its name.
+		if isSelfSigned(s.PeerCertificates[0]) {
+			return errSelfSigned
+		}
+		return nil
+	}
+	return config
+}
+
+// dial tries the addresses in order, each with a fair part of the time left.
+func (c *Client) dial(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
+	dial := c.Dial
+	if dial == nil {
+		var d net.Dialer
+		d.SetMultipathTCP(false)
+		dial = d.DialContext
+	}
+	var first error
+	for i, addr := range addrs {
+		attempt, cancel := fairShare(ctx, len(addrs)-i)
+		conn, err := dial(attempt, "tcp", addr.String())
+		cancel()
+		if err == nil {
+			return conn, nil
+		}
+		if first == nil {
+			first = err
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if first == nil {
+		first = &net.DNSError{Err: "no address", IsNotFound: true}
+	}
+	return nil, first
+}
+
+func fairShare(ctx context.Context, parts int) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok || parts == 1 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(parts))
+}
+
+func (c *Client) lookup(ctx context.Context, host string, port uint16) ([]netip.AddrPort, error) {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return []netip.AddrPort{netip.AddrPortFrom(addr, port)}, nil
+	}
+	lookup := c.Lookup
+	if lookup == nil {
+		lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	addrs, err := lookup(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]netip.AddrPort, 0, len(addrs))
+	for _, a := range addrs {
+		out = append(out, netip.AddrPortFrom(a.Unmap(), port))
+	}
+	return out, nil
+}
+
+// bind makes the context's end the connection's deadline, until release.
+func (c *Conn) bind(ctx context.Context) (release func()) {
+	deadline, _ := ctx.Deadline()
+	c.tls.SetDeadline(deadline)
+	stop := context.AfterFunc(ctx, func() { c.tls.SetDeadline(time.Unix(1, 0)) })
+	return func() { stop() }
+}
+
+// contextCause prefers the context's reason over the deadline that carried it
+// out.
+func contextCause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// RoundTrip sends a whole message, in one write, and reads a whole message.
+// The error is an *Error.
+func (c *Conn) RoundTrip(ctx context.Context, request []byte) (response []byte, err error) {
+	fail := func(what string, err error) ([]byte, error) {
+		e := networkError(what, contextCause(ctx, err))
+		if errors.Is(err, errTooLong) {
+			e.Class = ClassProtocol
+		}
+		e.Host, e.Port = c.target.Host, c.target.Port
+		return nil, e
+	}
+	release := c.bind(ctx)
+	defer release()
+	c.began = false
+	if _, err := c.tls.Write(request); err != nil {
+		return fail("send the request", err)
+	}
+	if _, err := c.reader.Peek(1); err != nil {
+		return fail("wait for the answer", err)
+	}
+	c.began = true
+	if response, err = readMessage(c.reader, nts.MaxResponse); err != nil {
+		return fail("read the answer", err)
+	}
+	return response, nil
+}
+
+// AnswerBegan reports whether an octet of the last answer has come.
+func (c *Conn) AnswerBegan() bool { return c.began }
+
+// Remote is the address of the server.
+func (c *Conn) Remote() netip.AddrPort { return c.remote }
+
+// Export takes key material out of the connection.
+func (c *Conn) Export(label string, context []byte, length int) ([]byte, error) {
+	return c.state.ExportKeyingMaterial(label, context, length)
+}
+
+// NotAfter is when the server's certificate expires.
+func (c *Conn) NotAfter() time.Time { return c.state.PeerCertificates[0].NotAfter }
+
+// Close sends the close_notify of RFC 8915 section 4 and closes.
+func (c *Conn) Close() error {
+	c.tls.SetDeadline(time.Now().Add(writeGrace))
+	return c.tls.Close()
+}
+
+// failure completes an error with the server that it is about.
+func (c *Conn) failure(e Error) *Error {
+	e.Host, e.Port = c.target.Host, c.target.Port
+	return &e
+}
+
+// Decode turns an answer into a value by one of the decoders of package nts
+// and an Error record into an *Error.
+func (c *Conn) Decode(msg []byte, decode func([]byte) (nts.Response, error)) (nts.Response, error) {
+	resp, err := decode(msg)
+	if err != nil {
+		return nil, c.failure(Error{Class: ClassProtocol, What: "the answer is wrong", Err: err,
+			Hint: "this is a fault of the server"})
+	}
+	if f, ok := resp.(nts.Failure); ok {
+		return nil, c.failure(serverError(f.Code))
+	}
+	return resp, nil
+}
+
+func serverError(code nts.ErrorCode) Error {
+	e := Error{Class: ClassServerError, Code: code, What: "the server answered with the error: " + code.String()}
+	switch code {
+	case nts.UnrecognizedCriticalRecord, nts.BadRequest:
+		e.Hint = "it does not accept this request, and will not accept it later"
+	case nts.InternalServerError:
+		e.Hint = "the server or pool has a problem; it may pass"
+	}
+	return e
+}

@@ -1,0 +1,268 @@
+package ke
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/ntpd-go/ntpd-go/nts"
+)
+
+// Defaults of the limits.
+const (
+	DefaultTimeout     = time.Second
+	DefaultConnections = 512
+)
+
+const (
+	// writeGrace is what an answer may take beyond the deadline of the
+	// exchange: a client that was too slow is still told so.
+	writeGrace = 250 * time.Millisecond
+
+	// lingerTime and lingerOctets bound the wait for a client to close after
+	// its answer. Closing with unread octets would reset the connection, and
+	// the client might lose the answer.
+	lingerTime   = 500 * time.Millisecond
+	lingerOctets = 64 << 10
+
+	// The wait after a failed accept, such as one without file descriptors.
+	acceptWaitMin = 5 * time.Millisecond
+	acceptWaitMax = time.Second
+)
+
+// Front is the side of a key-exchange server that faces the network. Its
+// fields are read when Serve starts.
+type Front struct {
+	Listener net.Listener
+
+	// TLS gives the configuration for the next connection, with at least a
+	// certificate; versions, application protocol and tickets are set here.
+	TLS func() *tls.Config
+
+	// Timeout bounds a whole exchange: handshake, request and answer.
+	Timeout time.Duration
+
+	// Connections bounds those that are open at once; more of them wait in
+	// the kernel's queue.
+	Connections int
+
+	// Leaf reports whether a client certificate belongs to an authorised
+	// pool. If it is nil, no client is asked for a certificate.
+	Leaf func(*x509.Certificate) bool
+
+	// Outcome is told what happens; it must not block.
+	Outcome func(Outcome)
+
+	// Handle serves one connection whose handshake is done and whose
+	// application protocol is right. The context ends when the server stops.
+	Handle func(context.Context, *Peer)
+}
+
+// Serve accepts connections until ctx ends or the listener is closed, and
+// returns when the last connection has finished. An error of the listener is
+// reported and accepting goes on: a shortage of file descriptors passes.
+func (f *Front) Serve(ctx context.Context) error {
+	var connections sync.WaitGroup
+	defer connections.Wait()
+
+	stop := context.AfterFunc(ctx, func() { f.Listener.Close() })
+	defer stop()
+
+	free := make(chan struct{}, f.Connections)
+	configs := hardened{source: f.TLS, leaf: f.Leaf}
+	wait := acceptWaitMin
+	for {
+		select {
+		case free <- struct{}{}:
+		case <-ctx.Done():
+			return nil
+		}
+		conn, err := f.Listener.Accept()
+		if err != nil {
+			<-free
+			if ctx.Err() != nil {
+				return nil
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("accept connections: %w", err)
+			}
+			f.Outcome(Outcome{Kind: AcceptFailed, Detail: err.Error()})
+			if !sleep(ctx, wait) {
+				return nil
+			}
+			wait = min(2*wait, acceptWaitMax)
+			continue
+		}
+		wait = acceptWaitMin
+		config := configs.next()
+		connections.Go(func() {
+			defer func() { <-free }()
+			f.serveConn(ctx, conn, config)
+		})
+	}
+}
+
+// sleep waits and reports whether ctx let it.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// hardened remembers the last configuration, so that it is copied only when
+// it changes.
+type hardened struct {
+	source   func() *tls.Config
+	leaf     func(*x509.Certificate) bool
+	from, to *tls.Config
+}
+
+func (h *hardened) next() *tls.Config {
+	config := h.source()
+	if config == h.from {
+		return h.to
+	}
+	h.from, h.to = config, harden(config)
+	h.to.ClientAuth = tls.NoClientCert
+	if h.leaf != nil {
+		// Asked for, but not verified: an authorised certificate is known by
+		// its octets; the handshake proves that the client has its key.
+		h.to.ClientAuth = tls.RequestClientCert
+	}
+	return h.to
+}
+
+// serveConn takes one connection through the handshake to the handler.
+func (f *Front) serveConn(ctx context.Context, conn net.Conn, config *tls.Config) {
+	defer conn.Close()
+	p := &Peer{
+		tls:     tls.Server(conn, config),
+		timeout: f.Timeout,
+		remote:  addrPort(conn.RemoteAddr()),
+	}
+	p.startExchange()
+	if err := p.tls.Handshake(); err != nil {
+		f.Outcome(Outcome{HandshakeFailed, p.remote, fmt.Sprintf("%.200q", err.Error())})
+		return
+	}
+	p.state = p.tls.ConnectionState()
+	if len(p.state.PeerCertificates) > 0 {
+		p.Leaf = p.state.PeerCertificates[0]
+	}
+	// Go accepts a client that offers no application protocol at all. The
+	// first generation of pools does that, with its certificate.
+	if p.state.NegotiatedProtocol != nts.ALPN && (f.Leaf == nil || !f.Leaf(p.Leaf)) {
+		p.tls.Close()
+		f.Outcome(Outcome{NoALPN, p.remote, ""})
+		return
+	}
+	p.reader = bufio.NewReaderSize(p.tls, 1024)
+	f.Handle(ctx, p)
+	p.close()
+}
+
+// Peer is one connection of a client to a Front.
+type Peer struct {
+	// Leaf is the certificate that the client presented and has the key of,
+	// or nil. It is not verified otherwise.
+	Leaf *x509.Certificate
+
+	tls      *tls.Conn
+	reader   *bufio.Reader
+	state    tls.ConnectionState
+	remote   netip.AddrPort
+	timeout  time.Duration
+	deadline time.Time
+}
+
+// Remote is the address of the client.
+func (p *Peer) Remote() netip.AddrPort { return p.remote }
+
+// Deadline is when the running exchange must be over.
+func (p *Peer) Deadline() time.Time { return p.deadline }
+
+// Export takes key material out of the connection.
+func (p *Peer) Export(label string, context []byte, length int) ([]byte, error) {
+	return p.state.ExportKeyingMaterial(label, context, length)
+}
+
+func (p *Peer) startExchange() {
+	p.deadline = time.Now().Add(p.timeout)
+	p.tls.SetReadDeadline(p.deadline)
+	p.tls.SetWriteDeadline(p.deadline.Add(writeGrace))
+}
+
+// ReadRequest reads the request of the running exchange. The error is for
+// RefusalOf.
+func (p *Peer) ReadRequest() ([]byte, error) { return readMessage(p.reader, nts.MaxRequest) }
+
+// Answer writes a whole message, at once.
+func (p *Peer) Answer(msg []byte) error {
+	_, err := p.tls.Write(msg)
+	return err
+}
+
+// Await waits for the first octet of another request, for at most idle or
+// until ctx ends, and starts the exchange's deadline with it. It reports
+// whether a request has begun.
+func (p *Peer) Await(ctx context.Context, idle time.Duration) bool {
+	p.tls.SetReadDeadline(time.Now().Add(idle))
+	stop := context.AfterFunc(ctx, func() { p.tls.SetReadDeadline(time.Unix(1, 0)) })
+	_, err := p.reader.Peek(1)
+	if !stop() || err != nil {
+		return false
+	}
+	p.startExchange()
+	return true
+}
+
+// close ends the connection so that the client surely has its answer: a
+// close_notify ("client and server SHALL send TLS close_notify alerts", RFC
+// 8915 section 4), then a bounded wait for the client to close.
+func (p *Peer) close() {
+	p.tls.SetWriteDeadline(time.Now().Add(writeGrace))
+	if p.tls.CloseWrite() == nil {
+		raw := p.tls.NetConn()
+		raw.SetReadDeadline(time.Now().Add(lingerTime))
+		io.CopyN(io.Discard, raw, lingerOctets)
+	}
+}
+
+// RefusalOf tells how to answer a request that could not be read: with Error 1,
+// and whether that is because the time was over.
+//
+// RFC 8915 section 4.1.3: "The server MUST respond with this error if the
+// request is not complete and syntactically well-formed, or, upon the
+// expiration of an implementation-defined timeout, it has not yet received
+// such a request."
+func RefusalOf(err error) Kind {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return RequestTimeout
+	}
+	return BadRequest
+}
+
+// addrPort is the address in an address of package net, without the disguise
+// of IPv4 in IPv6.
+func addrPort(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
