@@ -1,0 +1,5 @@
+package config
+
+var retired = map[string]string{}
+
+func (d *decoder) modernise(root *group) {}

@@ -1,0 +1,233 @@
+package config
+
+import (
+	"math"
+	"net/netip"
+	"time"
+)
+
+// The default ports of RFC 5905 and RFC 8915.
+const (
+	PortNTP   = 123
+	PortNTSKE = 4460
+)
+
+// A Version says which NTP to speak to a source.
+type Version uint8
+
+// The versions of a source.
+const (
+	Version4    Version = 4
+	Version5    Version = 5
+	VersionAuto Version = 255 // 5 where the other end offers it, else 4
+)
+
+// A Source is one [[source]]. Which fields matter depends on the mode.
+type Source struct {
+	Table
+	Mode Mode
+
+	// Modes server, pool, nts and nts-pool.
+	Address    Address // with the default port of the mode filled in
+	NTPVersion Version
+	Poll       Poll
+
+	Count  int          // pool, nts-pool: how many sources to keep
+	Ignore []netip.Addr // pool: addresses not to use
+
+	CertificateAuthority string // nts, nts-pool: file of roots besides the system's; may be empty
+	SRVResolution        bool   // nts, nts-pool
+
+	// Modes sock, pps and phc. Seconds.
+	Path      string
+	Precision float64 // one standard deviation
+	Accuracy  float64
+	Period    float64 // pps
+
+	// Mode csptp.
+	Domain           uint8
+	PollInterval     time.Duration
+	ResponseInterval time.Duration
+
+	limits  pollLimits
+	initial *int8
+	noise   *float64
+}
+
+// Poll bounds the time between requests to a source: exponents of two, in seconds, with Min ≤ Initial ≤ Max.
+type Poll struct{ Min, Max, Initial int8 }
+
+// SourceDefaults is [source-defaults].
+type SourceDefaults struct {
+	Table
+	Poll Poll
+
+	limits  pollLimits
+	initial *int8
+}
+
+// pollLimits are poll-interval-limits as written.
+type pollLimits struct {
+	Table
+	min, max *int8
+}
+
+// RFC 5905 section 7.2 ends at MAXPOLL 17, 36 hours. Below one second there is no polling.
+var exponent = opt(whole[int8](0, 17))
+
+var (
+	overNTP  = []Mode{ModeServer, ModePool, ModeNTS, ModeNTSPool}
+	overNTS  = []Mode{ModeNTS, ModeNTSPool}
+	aDevice  = []Mode{ModeSock, ModePPS, ModePHC}
+	pollMin  = func(l *pollLimits) **int8 { return &l.min }
+	pollMax  = func(l *pollLimits) **int8 { return &l.max }
+	someTree = table[pollLimits]{keys: []*key[pollLimits]{
+		val("min", exponent, pollMin, "shortest time between requests, as a power of two in seconds").unset("from [source-defaults]"),
+		val("max", exponent, pollMax, "longest time between requests").unset("from [source-defaults]"),
+	}}
+	bothTree = table[pollLimits]{keys: []*key[pollLimits]{
+		val("min", exponent, pollMin, "shortest time between requests, as a power of two in seconds").must(),
+		val("max", exponent, pollMax, "longest time between requests").must(),
+	}}
+)
+
+var sourceDefaultsTable = table[SourceDefaults]{keys: []*key[SourceDefaults]{
+	sub("poll-interval-limits", &bothTree, func(s *SourceDefaults) *pollLimits { return &s.limits },
+		"the range of the time between requests").otherwise("{ min = 4, max = 10 }").once("poll-limits"),
+	val("initial-poll-interval", exponent, func(s *SourceDefaults) **int8 { return &s.initial },
+		"time between the first requests").otherwise("4").once("initial-poll"),
+}}
+
+var sourceTable = table[Source]{moded: true, keys: []*key[Source]{
+	val("mode", modes, func(s *Source) *Mode { return &s.Mode }, "the kind of source").must().
+		unbuilt(EffectSteered, "sources of a local device (sock, pps, phc) are not built yet; remove the source", func(s *Source) bool { return setOf(aDevice...).has(s.Mode) }).
+		unbuilt(EffectSteered, "client-server PTP is not built yet; remove the source", func(s *Source) bool { return s.Mode == ModeCSPTP }),
+	val("address", peer, func(s *Source) *Address { return &s.Address },
+		"whom to ask; the port is 123, or 4460 for nts and nts-pool, unless written").must().
+		only(ModeServer, ModePool, ModeNTS, ModeNTSPool, ModeCSPTP).once("addr", "ke-addr"),
+	val("count", whole[int](0, 255), func(s *Source) *int { return &s.Count },
+		"how many sources to keep in use").only(ModePool, ModeNTSPool).otherwise("4").once("max-peers"),
+	val("ignore", many(ip), func(s *Source) *[]netip.Addr { return &s.Ignore },
+		"addresses never to use").only(ModePool).otherwise("[]"),
+	val("certificate-authority", filePath, func(s *Source) *string { return &s.CertificateAuthority },
+		"PEM file of certificate authorities to trust besides the system's").only(overNTS...).
+		unset("the system's only").once("certificates"),
+	val("enable-srv-resolution", boolean, func(s *Source) *bool { return &s.SRVResolution },
+		"find key exchange servers by SRV records").only(overNTS...).otherwise("false").
+		unbuilt(EffectAsked, "looking up SRV records is not built yet; set it to false", func(s *Source) bool { return s.SRVResolution }),
+	val("ntp-version", versions, func(s *Source) *Version { return &s.NTPVersion },
+		"the version of NTP to speak").only(overNTP...).otherwise("4").
+		unbuilt(EffectAsked, `NTPv5 is not built yet; write 4 or "auto"`, func(s *Source) bool { return s.NTPVersion == Version5 }).
+		unbuilt(EffectNone, `NTPv5 is not built yet, so "auto" settles on 4 with every server`, func(s *Source) bool { return s.NTPVersion == VersionAuto }),
+	sub("poll-interval-limits", &someTree, func(s *Source) *pollLimits { return &s.limits },
+		"the range of the time between requests").only(overNTP...),
+	val("initial-poll-interval", exponent, func(s *Source) **int8 { return &s.initial },
+		"time between the first requests").only(overNTP...).unset("from [source-defaults]"),
+	val("path", filePath, func(s *Source) *string { return &s.Path },
+		"the socket or device").must().only(aDevice...),
+	val("precision", positive, func(s *Source) *float64 { return &s.Precision },
+		"noise of the source: one standard deviation in seconds").only(aDevice...).unset("required"),
+	val("measurement_noise_estimate", opt(positive), func(s *Source) **float64 { return &s.noise },
+		"older form of precision: its square").only(ModeSock, ModePPS).unset("use precision"),
+	val("accuracy", positive, func(s *Source) *float64 { return &s.Accuracy },
+		"how far the source may be off as a whole, in seconds").only(aDevice...).unset("0"),
+	val("period", positive, func(s *Source) *float64 { return &s.Period },
+		"seconds between pulses").only(ModePPS).otherwise("1.0"),
+	val("domain", whole[uint8](128, 239), func(s *Source) *uint8 { return &s.Domain },
+		"PTP domain").only(ModeCSPTP).otherwise("128"),
+	val("poll_interval", span, func(s *Source) *time.Duration { return &s.PollInterval },
+		"seconds between requests").only(ModeCSPTP).otherwise("1"),
+	val("response_interval", span, func(s *Source) *time.Duration { return &s.ResponseInterval },
+		"seconds to wait for a response").only(ModeCSPTP).otherwise("5"),
+}}
+
+var modes = kind[Mode]{`"server", "pool", "nts", "nts-pool", "sock", "pps", "phc" or "csptp"`, func(d *decoder, path string, v *value) (Mode, bool) {
+	if v.kind != stringValue {
+		d.mismatch(path, v, "the name of a mode", "write it in quotes")
+		return 0, false
+	}
+	m, ok := modeNamed(v.text)
+	if !ok {
+		d.problem(v.pos, path, quoted(v.text)+" is not a kind of source", nearestMode(v.text))
+	}
+	return m, ok
+}}
+
+func nearestMode(s string) string {
+	best, limit := "", 3
+	for m := ModeServer; m <= ModeCSPTP; m++ {
+		if n := distance(s, m.String(), limit-1); n < limit {
+			best, limit = m.String(), n
+		}
+	}
+	if best != "" && len(s) > 2 {
+		return `did you mean "` + best + `"?`
+	}
+	return "write one of " + quotedModes((setOf(overNTP...) | setOf(aDevice...) | setOf(ModeCSPTP)).list())
+}
+
+// versions reads 4, 5 or "auto".
+var versions = kind[Version]{`4, 5 or "auto"`, func(d *decoder, path string, v *value) (Version, bool) {
+	switch {
+	case v.kind == integerValue && (v.integer == 4 || v.integer == 5):
+		return Version(v.integer), true
+	case v.kind == stringValue && v.text == "auto":
+		return VersionAuto, true
+	}
+	d.mismatch(path, v, `4, 5 or "auto"`, "")
+	return 0, false
+}}
+
+// resolvePoll works out the range of one source from what is written there and what is inherited.
+func (d *decoder) resolvePoll(t *Table, path string, limits *pollLimits, initial *int8, inherited Poll) Poll {
+	p := inherited
+	if limits.min != nil {
+		p.Min = *limits.min
+	}
+	if limits.max != nil {
+		p.Max = *limits.max
+	}
+	if initial != nil {
+		p.Initial = *initial
+	}
+	if p.Min > p.Max {
+		d.problem(t.At("poll-interval-limits"), path+".poll-interval-limits",
+			"min is "+itoa(p.Min)+" but max is "+itoa(p.Max), "min must not be above max; what is not written here comes from [source-defaults]")
+		return p
+	}
+	if fitted := min(max(p.Initial, p.Min), p.Max); fitted != p.Initial {
+		if t.Has("initial-poll-interval") {
+			d.warn(t.At("initial-poll-interval"), path+".initial-poll-interval",
+				itoa(p.Initial)+" is outside poll-interval-limits; taken as "+itoa(fitted))
+		}
+		p.Initial = fitted
+	}
+	return p
+}
+
+// resolveSource fills in what depends on more than one key.
+func (d *decoder) resolveSource(s *Source, defaults Poll) {
+	if setOf(overNTP...).has(s.Mode) {
+		s.Poll = d.resolvePoll(&s.Table, "source", &s.limits, s.initial, defaults)
+		if s.Address.Port == 0 && s.Address.Host != "" {
+			s.Address.Port = PortNTP
+			if setOf(overNTS...).has(s.Mode) {
+				s.Address.Port = PortNTSKE
+			}
+		}
+	}
+	if !setOf(aDevice...).has(s.Mode) || s.Mode == 0 {
+		return
+	}
+	switch {
+	case s.noise != nil && s.Has("precision"):
+		d.problem(s.At("measurement_noise_estimate"), "source.measurement_noise_estimate",
+			"says the same as precision at line "+itoa(s.At("precision").Line), "keep only precision")
+	case s.noise != nil:
+		s.Precision = math.Sqrt(*s.noise)
+		d.warn(s.At("measurement_noise_estimate"), "source.measurement_noise_estimate",
+			"is an older form; write precision, its square root")
+	case !s.Has("precision"):
+		d.problem(s.Pos, "source.precision", "is missing", "add precision = seconds above 0")
+	}
+}

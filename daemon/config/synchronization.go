@@ -1,0 +1,179 @@
+package config
+
+import (
+	"math"
+	"time"
+)
+
+// Synchronization is [synchronization].
+type Synchronization struct {
+	Table
+	// MinimumAgreeingSources is as written, or derived from the sources: see Derived.
+	MinimumAgreeingSources int
+	SingleStepPanic        StepLimit
+	StartupStepPanic       StepLimit
+	AccumulatedStepPanic   time.Duration // Unlimited when unset or 0
+	LocalStratum           uint8
+	ReferenceID            [4]byte // padded with spaces
+	WarnOnJump             bool
+	// UpdateSystemClock is false when the system's clock is left alone and a clock in user space is steered.
+	UpdateSystemClock bool
+	Algorithm         Algorithm
+
+	minimum     *int
+	accumulated *float64
+}
+
+// A StepLimit is the largest step that is believed, each way. A step must be smaller; zero forbids steps that way.
+type StepLimit struct{ Forward, Backward time.Duration }
+
+// Algorithm is [synchronization.algorithm]: ntpd-rs' tuning of its filter. What is nil is not written, and the filter
+// takes its own default; Table.Has and At tell where the others stand.
+type Algorithm struct {
+	Table
+	PrecisionLowProbability     *float64
+	PrecisionHighProbability    *float64
+	PrecisionHysteresis         *int32
+	PrecisionMinimumWeight      *float64
+	PollIntervalLowWeight       *float64
+	PollIntervalHighWeight      *float64
+	PollIntervalHysteresis      *int32
+	PollIntervalStepThreshold   *float64
+	DelayOutlierThreshold       *float64 // σ
+	InitialWander               *float64 // s/s²
+	InitialFrequencyUncertainty *float64 // s/s
+	MaximumSourceUncertainty    *float64 // s
+	RangeStatisticalWeight      *float64
+	RangeDelayWeight            *float64
+	SteerOffsetThreshold        *float64 // σ
+	SteerOffsetLeftover         *float64 // σ
+	SteerFrequencyThreshold     *float64 // σ
+	SteerFrequencyLeftover      *float64 // σ
+	StepThreshold               *float64 // s
+	SlewMaximumFrequencyOffset  *float64 // s/s
+	SlewMinimumDuration         *float64 // s
+	MaximumFrequencySteer       *float64 // s/s
+	IgnoreServerDispersion      *bool
+	MeddlingThreshold           *float64 // s
+}
+
+var synchronizationTable = table[Synchronization]{keys: []*key[Synchronization]{
+	val("minimum-agreeing-sources", opt(whole[int](0, 1<<31-1)), func(s *Synchronization) **int { return &s.minimum },
+		"sources that must agree before the clock is steered").
+		unset("min(3, n/2+1) for n sources").differs("3", "minimum-agreeing-sources").once("min-intersection-survivors"),
+	val("single-step-panic-threshold", stepLimit, func(s *Synchronization) *StepLimit { return &s.SingleStepPanic },
+		"the daemon stops rather than step the clock by more seconds than this").otherwise("1000").once("panic-threshold"),
+	val("startup-step-panic-threshold", stepLimit, func(s *Synchronization) *StepLimit { return &s.StartupStepPanic },
+		"the same, for the first step").otherwise(`{ forward = "inf", backward = 86400 }`).once("startup-panic-threshold"),
+	val("accumulated-step-panic-threshold", opt(number("number of seconds not below 0", 0, math.MaxFloat64)),
+		func(s *Synchronization) **float64 { return &s.accumulated },
+		"the daemon stops when steps after the first add up to more seconds; 0 for no limit").unset("no limit").once("accumulated-threshold"),
+	val("local-stratum", whole[uint8](1, 16), func(s *Synchronization) *uint8 { return &s.LocalStratum },
+		"stratum served without sources; sources must be below it").otherwise("16"),
+	val("reference-id", referenceID, func(s *Synchronization) *[4]byte { return &s.ReferenceID },
+		"reference id served at stratum 1").otherwise(`"XNON"`),
+	val("warn-on-jump", boolean, func(s *Synchronization) *bool { return &s.WarnOnJump },
+		"log steps as warnings").otherwise("true"),
+	val("update-system-clock", boolean, func(s *Synchronization) *bool { return &s.UpdateSystemClock },
+		"false leaves the system's clock alone and steers one in user space, which is what is served").otherwise("true").
+		differs("not a key", "update-system-clock"),
+	sub("algorithm", &algorithmTable, func(s *Synchronization) *Algorithm { return &s.Algorithm },
+		"tuning of the filter; what is not written is left to ours"),
+}}
+
+const ours = "our filter's"
+
+func weighted(name, theirs, doc string, field func(*Algorithm) **float64) *key[Algorithm] {
+	return val(name, opt(weight), field, doc).unset(ours).differs(theirs, "algorithm-defaults")
+}
+
+func amount(name, theirs, doc string, field func(*Algorithm) **float64) *key[Algorithm] {
+	return val(name, opt(notNegative), field, doc).unset(ours).differs(theirs, "algorithm-defaults")
+}
+
+func steps(name, theirs, doc string, field func(*Algorithm) **int32) *key[Algorithm] {
+	return val(name, opt(whole[int32](0, 1<<31-1)), field, doc).unset(ours).differs(theirs, "algorithm-defaults")
+}
+
+var algorithmTable = table[Algorithm]{keys: []*key[Algorithm]{
+	weighted("precision-low-probability", "1/3", "below it a measurement counts for a lower wander", func(a *Algorithm) **float64 { return &a.PrecisionLowProbability }),
+	weighted("precision-high-probability", "2/3", "above it a measurement counts for a higher wander", func(a *Algorithm) **float64 { return &a.PrecisionHighProbability }),
+	steps("precision-hysteresis", "16", "counts before the wander changes", func(a *Algorithm) **int32 { return &a.PrecisionHysteresis }),
+	weighted("precision-minimum-weight", "0.1", "measurements of less weight say nothing of wander", func(a *Algorithm) **float64 { return &a.PrecisionMinimumWeight }).once("precision-min-weight"),
+	weighted("poll-interval-low-weight", "0.4", "below it polling slows down", func(a *Algorithm) **float64 { return &a.PollIntervalLowWeight }).once("poll-low-weight"),
+	weighted("poll-interval-high-weight", "0.6", "above it polling speeds up", func(a *Algorithm) **float64 { return &a.PollIntervalHighWeight }).once("poll-high-weight"),
+	steps("poll-interval-hysteresis", "16", "counts before polling changes", func(a *Algorithm) **int32 { return &a.PollIntervalHysteresis }).once("poll-hysteresis"),
+	weighted("poll-interval-step-threshold", "1e-6", "a measurement less probable than this polls fastest", func(a *Algorithm) **float64 { return &a.PollIntervalStepThreshold }).once("poll-jump-threshold"),
+	amount("delay-outlier-threshold", "5.0", "σ of delay beyond which a measurement is dropped", func(a *Algorithm) **float64 { return &a.DelayOutlierThreshold }),
+	amount("initial-wander", "1e-8", "wander assumed at first, s/s²", func(a *Algorithm) **float64 { return &a.InitialWander }),
+	amount("initial-frequency-uncertainty", "100e-6", "frequency error assumed at first, s/s", func(a *Algorithm) **float64 { return &a.InitialFrequencyUncertainty }),
+	amount("maximum-source-uncertainty", "0.25", "sources less certain than this do not vote, s", func(a *Algorithm) **float64 { return &a.MaximumSourceUncertainty }).once("max-peer-uncertainty"),
+	amount("range-statistical-weight", "2.0", "weight of σ in a source's interval", func(a *Algorithm) **float64 { return &a.RangeStatisticalWeight }),
+	amount("range-delay-weight", "0.25", "weight of delay in a source's interval", func(a *Algorithm) **float64 { return &a.RangeDelayWeight }),
+	amount("steer-offset-threshold", "2.0", "σ of offset before it is corrected", func(a *Algorithm) **float64 { return &a.SteerOffsetThreshold }),
+	amount("steer-offset-leftover", "1.0", "σ of offset left uncorrected", func(a *Algorithm) **float64 { return &a.SteerOffsetLeftover }),
+	amount("steer-frequency-threshold", "0.0", "σ of frequency before it is corrected", func(a *Algorithm) **float64 { return &a.SteerFrequencyThreshold }),
+	amount("steer-frequency-leftover", "0.0", "σ of frequency left uncorrected", func(a *Algorithm) **float64 { return &a.SteerFrequencyLeftover }),
+	amount("step-threshold", "0.010", "offsets above it are stepped, s", func(a *Algorithm) **float64 { return &a.StepThreshold }).once("jump-threshold"),
+	amount("slew-maximum-frequency-offset", "200e-6", "fastest slew, s/s", func(a *Algorithm) **float64 { return &a.SlewMaximumFrequencyOffset }).once("slew-max-frequency-offset"),
+	amount("slew-minimum-duration", "8.0", "shortest slew, s", func(a *Algorithm) **float64 { return &a.SlewMinimumDuration }).once("slew-min-duration"),
+	amount("maximum-frequency-steer", "495e-6", "largest frequency correction, s/s", func(a *Algorithm) **float64 { return &a.MaximumFrequencySteer }).once("max-frequency-steer"),
+	val("ignore-server-dispersion", opt(boolean), func(a *Algorithm) **bool { return &a.IgnoreServerDispersion },
+		"leave a server's dispersion out of its uncertainty").unset(ours).differs("false", "algorithm-defaults"),
+	amount("meddling-threshold", "5.0", "a clock that jumps by more was set by somebody else, s", func(a *Algorithm) **float64 { return &a.MeddlingThreshold }),
+}}
+
+// stepLimit reads a number for both directions, "inf", or a table with one value a direction, where an omitted one
+// means no limit.
+var stepLimit = kind[StepLimit]{`seconds, "inf" or { forward, backward }`, func(d *decoder, path string, v *value) (StepLimit, bool) {
+	if v.kind == tableValue {
+		both := directions{Forward: Unlimited, Backward: Unlimited}
+		ok := decodeTable(d, &directionsTable, &both, path, v)
+		return StepLimit(both), ok
+	}
+	limit, ok := direction(`a number of seconds, "inf" or a table`, math.MaxFloat64).read(d, path, v)
+	return StepLimit{limit, limit}, ok
+}}
+
+type directions struct{ Forward, Backward time.Duration }
+
+var directionsTable = table[directions]{keys: []*key[directions]{
+	val("forward", direction(`a number of seconds or "inf"`, math.Inf(1)), func(l *directions) *time.Duration { return &l.Forward }, "").unset("no limit"),
+	val("backward", direction(`a number of seconds or "inf"`, math.Inf(1)), func(l *directions) *time.Duration { return &l.Backward }, "").unset("no limit"),
+}}
+
+func direction(form string, high float64) kind[time.Duration] {
+	k := number("number of seconds not below 0", 0, high)
+	return kind[time.Duration]{form, func(d *decoder, path string, v *value) (time.Duration, bool) {
+		switch {
+		case v.kind == stringValue && v.text == "inf":
+			return Unlimited, true
+		case v.kind == floatValue && math.IsInf(v.float, 1) && high < v.float:
+			d.problem(v.pos, path, "inf is out of range", `write "inf" in quotes for no limit`)
+			return 0, false
+		case v.kind != integerValue && v.kind != floatValue:
+			d.mismatch(path, v, form, `write a number without quotes, or "inf" for no limit`)
+			return 0, false
+		}
+		f, ok := k.read(d, path, v)
+		return seconds(f), ok
+	}}
+}
+
+// referenceID reads up to four ASCII characters.
+var referenceID = kind[[4]byte]{"up to 4 characters", func(d *decoder, path string, v *value) ([4]byte, bool) {
+	id := [4]byte{' ', ' ', ' ', ' '}
+	if v.kind != stringValue {
+		d.mismatch(path, v, "a string of up to 4 characters", "write it in quotes")
+		return id, false
+	}
+	good := len(v.text) <= 4
+	for i := range min(len(v.text), 4) {
+		good = good && v.text[i] >= ' ' && v.text[i] < 0x7f
+		id[i] = v.text[i]
+	}
+	if !good {
+		d.problem(v.pos, path, quoted(v.text)+" is not a reference id", "write up to 4 ASCII characters")
+	}
+	return id, good
+}}
