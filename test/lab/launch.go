@@ -43,12 +43,20 @@ func Hook() {
 		fmt.Fprintln(os.Stderr, "lab launcher:", launch(os.Args[2]))
 		os.Exit(125)
 	case roleHold:
-		if err := hold(); err != nil {
-			fmt.Fprintln(os.Stderr, "lab holder:", err)
-			os.Exit(125)
-		}
-		os.Exit(0)
+		finish(hold())
+	case roleAsk:
+		finish(ask(os.Args[2]))
+	case roleConnect:
+		finish(connect(os.Args[2]))
 	}
+}
+
+func finish(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, os.Args[1]+":", err)
+		os.Exit(125)
+	}
+	os.Exit(0)
 }
 
 // launch turns this process into the described program. It returns only on failure.
