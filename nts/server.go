@@ -183,13 +183,13 @@ func information(q Information, session Session) Supported {
 	return a
 }
 
-// aesGCMSIV is AEAD_AES_128_GCM_SIV. Clients disagree about its key context,
+// AES128GCMSIV is AEAD_AES_128_GCM_SIV. Clients disagree about its key context,
 // and record 1024 settles which one a client means; without that negotiation
 // the algorithm is never chosen.
-const aesGCMSIV aead.Algorithm = 30
+const AES128GCMSIV aead.Algorithm = 30
 
 // Negotiable reports whether a server of this suite chooses the algorithm.
-func Negotiable(a aead.Algorithm) bool { return a != aesGCMSIV && a.Supported() }
+func Negotiable(a aead.Algorithm) bool { return a != AES128GCMSIV && a.Supported() }
 
 func protocolSupported(p Protocol) bool {
 	_, ok := firstCommon(supportedProtocols, func(q Protocol) bool { return p == q })
