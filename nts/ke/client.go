@@ -30,8 +30,9 @@ type Client struct {
 	// Lookup resolves host names; nil is the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 
-	// Certificates are presented to servers that ask; a pool has one.
-	Certificates []tls.Certificate
+	// Certificate gives the certificate that is presented to servers that ask
+	// for one, as they ask a pool; nil, or a nil result, is none.
+	Certificate func() *tls.Certificate
 
 	// Now is the time by which certificates are valid; nil is time.Now.
 	Now func() time.Time

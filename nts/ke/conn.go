@@ -100,11 +100,18 @@ func (c *Client) connect(ctx context.Context, target Target) (*Conn, *Error) {
 
 func (c *Client) tlsConfig(target Target) *tls.Config {
 	config := harden(&tls.Config{
-		ServerName:   target.name(),
-		RootCAs:      target.Roots,
-		Certificates: c.Certificates,
-		Time:         c.Now,
+		ServerName: target.name(),
+		RootCAs:    target.Roots,
+		Time:       c.Now,
 	})
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		if c.Certificate != nil {
+			if cert := c.Certificate(); cert != nil {
+				return cert, nil
+			}
+		}
+		return new(tls.Certificate), nil // none
+	}
 	config.VerifyConnection = func(s tls.ConnectionState) error {
 		// A self-signed certificate would pass if it is its own authority.
 		// Then whoever holds a server's key could make certificates for

@@ -191,7 +191,7 @@ func (b *broker) failed(m *member, err error) {
 		b.strange.Debug("connection refused", "source", m.source.String())
 	}
 	if m.failed(time.Now()) {
-		b.log.Warn("time source does not work", "source", m.source.String(), "error", err)
+		b.log.Info("time source does not work", "source", m.source.String(), "error", err)
 	}
 }
 

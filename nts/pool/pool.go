@@ -27,8 +27,8 @@ type Config struct {
 	// nil result, are the system's.
 	Roots func() *x509.CertPool
 
-	// Client connects to time sources. Its Certificates make the pool known
-	// to sources that authorise a certificate.
+	// Client connects to time sources. Its Certificate makes the pool known
+	// to sources that authorise one.
 	Client *ke.Client
 
 	Sources []Source // at least one
