@@ -8,32 +8,45 @@ import (
 )
 
 // Discipline is the clock filter. It is a value for one goroutine.
+//
+// The shell first sets the clock to run at Saved.Frequency: the first
+// decision asks for that.
 type Discipline struct {
-	cfg     Config
+	set     settings
 	saved   Saved
 	sources []*source // sorted by id
-	pending bool
-	fresh   *source
-	synced  bool
-	steps   int
-	freq    float64
-}
+	clock   ledger
+	joint   track
+	have    bool // joint holds an estimate
+	leap    proto.Leap
+	root    root
 
-type source struct {
-	id        SourceID
-	cfg       SourceConfig
-	reachable bool
-	samples   uint64
-	offset    proto.Duration
-	delay     proto.Duration
-	updated   proto.Timestamp
+	agreeing int
+	majority bool
+	usableAt proto.Instant // when the first source became fit; 0 before
+
+	begun     bool // the clock was asked to run at the saved frequency
+	pending   bool // a Steer was handed out and not answered
+	dirty     bool // something was learnt since the last Steer
+	corrected bool // the clock was set from a majority at least once
+	correct   bool // the pending Steer does that
+	frequency float64
+	steps     int
+	notes     []Note
 }
 
 // New starts a discipline.
 func New(cfg Config, saved Saved) *Discipline {
-	return &Discipline{cfg: cfg, saved: saved, freq: saved.Frequency}
+	return &Discipline{set: settle(cfg), saved: saved, frequency: saved.Frequency}
 }
 
+// Configure replaces the configuration.
+func (d *Discipline) Configure(cfg Config) {
+	d.set = settle(cfg)
+	d.dirty = true
+}
+
+// find returns where a source is or would be.
 func (d *Discipline) find(id SourceID) (int, bool) {
 	return slices.BinarySearchFunc(d.sources, id, func(s *source, id SourceID) int {
 		switch {
@@ -41,116 +54,118 @@ func (d *Discipline) find(id SourceID) (int, bool) {
 			return -1
 		case s.id > id:
 			return 1
+		default:
+			return 0
 		}
-		return 0
 	})
 }
 
 // Add introduces a source. Adding a known source replaces its configuration.
 func (d *Discipline) Add(id SourceID, cfg SourceConfig) {
+	cfg.PollMax = max(cfg.PollMax, cfg.PollMin)
 	i, ok := d.find(id)
 	if ok {
 		d.sources[i].cfg = cfg
 		return
 	}
-	d.sources = slices.Insert(d.sources, i, &source{id: id, cfg: cfg, reachable: true})
+	s := &source{id: id, cfg: cfg, reachable: true}
+	s.track.w, s.track.pww = d.frequencyPrior()
+	d.sources = slices.Insert(d.sources, i, s)
+}
+
+// frequencyPrior is what is known about the frequency before a source has
+// said anything.
+func (d *Discipline) frequencyPrior() (w, variance float64) {
+	switch sigma := d.saved.Sigma; {
+	case d.have:
+		return d.joint.w, float64(4*d.joint.pww) + freshFrequency*freshFrequency
+	case sigma > 0:
+		return d.saved.Frequency, float64(sigma*sigma) + freshFrequency*freshFrequency
+	default:
+		return d.saved.Frequency, float64(d.set.frequencyPrior * d.set.frequencyPrior)
+	}
 }
 
 // Remove forgets a source; unknown ones are ignored.
 func (d *Discipline) Remove(id SourceID) {
 	if i, ok := d.find(id); ok {
 		d.sources = slices.Delete(d.sources, i, i+1)
+		d.survey()
 	}
-}
-
-// Observe takes in one observation of a source.
-func (d *Discipline) Observe(now proto.Now, id SourceID, o Observation) {
-	i, ok := d.find(id)
-	e, isExchange := o.(Exchange)
-	if !ok || !isExchange {
-		return
-	}
-	s := d.sources[i]
-	s.samples++
-	s.offset = e.T2.Sub(e.T1.At)/2 + e.T3.Sub(e.T4.At)/2
-	s.delay = e.T4.At.Sub(e.T1.At) - e.T3.Sub(e.T2)
-	s.updated = now.Wall
-	d.fresh = s
 }
 
 // Reachable says whether a source answers and is fit for use; one that is not
 // neither votes nor contributes.
 func (d *Discipline) Reachable(id SourceID, ok bool) {
-	if i, found := d.find(id); found {
+	if i, found := d.find(id); found && d.sources[i].reachable != ok {
 		d.sources[i].reachable = ok
+		d.survey()
 	}
 }
 
-// Decide returns what should be done now. Call it after every event that was
-// handed in, and at Deadline.
-func (d *Discipline) Decide(now proto.Now) Decision {
-	if d.pending || d.fresh == nil || d.fresh.samples%4 != 0 {
-		return Decision{}
+// Observe takes in one observation of a source. What cannot be true is
+// ignored.
+func (d *Discipline) Observe(now proto.Now, id SourceID, o Observation) {
+	d.ensure(now)
+	i, ok := d.find(id)
+	if !ok {
+		return
 	}
-	d.pending = true
-	a := &Adjustment{Step: d.fresh.offset, Frequency: d.freq}
-	d.fresh = nil
-	return Decision{Steer: a}
+	s := d.sources[i]
+	var m sample
+	var bad string
+	switch o := o.(type) {
+	case Exchange:
+		s.leap, s.stratum, s.rootDel, s.rootDisp = o.Leap, o.Stratum, max(o.RootDelay, 0), max(o.RootDispersion, 0)
+		m, bad = d.clock.exchange(o, maxRoundTrip)
+	case Reference:
+		s.leap = o.Leap
+		m, bad = d.clock.reference(o)
+	}
+	if bad != "" || m.at.sub(d.clock.raw(now.Wall)) > proto.Second {
+		return
+	}
+	if s.absorb(m, &d.set, wander*wander) {
+		s.updated = now.Wall
+		d.survey()
+		if d.usableAt == 0 && s.samples >= usable {
+			d.usableAt = now.Mono
+		}
+		d.dirty = d.dirty || s.state == Selected
+	}
 }
 
-// Applied says what the clock did with the last Steer.
-func (d *Discipline) Applied(a Applied) {
-	d.pending = false
-	d.synced = true
-	if a.Step != 0 {
-		d.steps++
+// ensure starts the ledger with the first reading of the clock.
+func (d *Discipline) ensure(now proto.Now) {
+	if !d.clock.started() {
+		d.clock.start(now.Wall, d.saved.Frequency)
 	}
 }
-
-// SteerFailed says that the clock refused the last Steer.
-func (d *Discipline) SteerFailed(now proto.Now) { d.pending = false }
-
-// AcceptSteps forgets the accumulated steps: an operator has seen them.
-func (d *Discipline) AcceptSteps() { d.saved.AccumulatedSteps = 0 }
-
-// Configure replaces the configuration.
-func (d *Discipline) Configure(cfg Config) { d.cfg = cfg }
 
 // Jumped says that someone else moved the clock by this much, or that the
 // machine was suspended.
-func (d *Discipline) Jumped(now proto.Now, by proto.Duration, slept time.Duration) {}
-
-// Deadline is when Decide wants to be called next without any event.
-func (d *Discipline) Deadline() proto.Instant { return proto.Never }
-
-// Estimate is what is known about the clock at a moment.
-func (d *Discipline) Estimate(now proto.Now) Estimate {
-	e := Estimate{Synchronised: d.synced, Sigma: proto.MaxDuration, Leap: proto.LeapUnsynchronised, DispersionRate: 15e-6, Steps: d.steps, Frequency: d.freq}
+func (d *Discipline) Jumped(now proto.Now, by proto.Duration, slept time.Duration) {
+	d.ensure(now)
+	d.clock.jump(now.Wall, by)
+	doubt := by.Seconds()
+	if slept > 0 {
+		doubt += sleepNoise
+	}
 	for _, s := range d.sources {
-		if s.reachable && s.samples >= 4 {
-			e.Selected = append(e.Selected, s.id)
-			e.Primary, e.Offset, e.Sigma, e.RootDelay = s.id, s.offset, s.delay/2, s.delay
-			e.Leap = proto.LeapNone
-			e.Agreeing++
-		}
+		s.track.pxx += float64(doubt * doubt)
+		s.track.pww += jumpFrequency * jumpFrequency
+		s.soon = true
 	}
-	return e
+	d.joint.pxx += float64(doubt * doubt)
+	d.joint.pww += jumpFrequency * jumpFrequency
+	d.note(Note{Code: "clock-meddling", Warn: slept == 0, Text: meddling(by, slept)})
 }
 
-// Source is what is known about a source at a moment. An unknown source is
-// Unusable.
-func (d *Discipline) Source(now proto.Now, id SourceID) SourceEstimate {
-	i, ok := d.find(id)
-	if !ok {
-		return SourceEstimate{State: Unusable, Sigma: proto.MaxDuration}
+func meddling(by proto.Duration, slept time.Duration) string {
+	if slept > 0 {
+		return "the machine slept for " + slept.String() + "; measuring again"
 	}
-	s := d.sources[i]
-	e := SourceEstimate{State: Measuring, Offset: s.offset, Sigma: s.delay / 2, Delay: s.delay, Samples: s.samples, Poll: s.cfg.PollStart, Soon: s.samples < 4, LastUpdate: s.updated}
-	switch {
-	case !s.reachable:
-		e.State = Unreachable
-	case s.samples >= 4:
-		e.State = Selected
-	}
-	return e
+	return "something else moved the clock by " + by.String() + "; is another time daemon running?"
 }
+
+func (d *Discipline) note(n Note) { d.notes = append(d.notes, n) }

@@ -1,0 +1,96 @@
+package kalman
+
+import (
+	"math"
+
+	"github.com/ntpd-go/ntpd-go/proto"
+)
+
+// Estimate is what is known about the clock at a moment.
+func (d *Discipline) Estimate(now proto.Now) Estimate {
+	e := Estimate{
+		Sigma: proto.MaxDuration, Frequency: d.frequency, FrequencySigma: d.set.frequencyPrior,
+		RootDispersion: maxDistance * proto.Second, DispersionRate: minDispersionRate,
+		Leap: proto.LeapUnsynchronised, Agreeing: d.agreeing,
+		AccumulatedSteps: d.saved.AccumulatedSteps, Steps: d.steps,
+	}
+	if !d.have {
+		return e
+	}
+	offset, t := d.left(now)
+	later := t
+	later.predict(t.at+rawTime(proto.FromSeconds(horizon)), wander*wander)
+	sigma, grown := math.Sqrt(t.pxx), math.Sqrt(later.pxx)
+	e.Offset, e.Sigma = offset, proto.FromSeconds(sigma)
+	e.Frequency, e.FrequencySigma = t.w, math.Sqrt(t.pww)
+	e.Selected = d.selected()
+	if len(e.Selected) > 0 {
+		e.Primary = d.root.primary
+	}
+	e.RootDelay = d.root.delay
+	e.RootDispersion = proto.FromSeconds(d.root.dispersion.Seconds() + float64(confidence*sigma) + math.Abs(offset.Seconds()))
+	e.DispersionRate = max(confidence*(grown-sigma)/horizon, minDispersionRate)
+	e.Synchronised = d.corrected && e.RootDispersion.Seconds() < maxDistance
+	if e.Synchronised {
+		e.Leap = d.leap
+		if !leapDay(now.Wall) {
+			e.Leap = proto.LeapNone
+		}
+	}
+	return e
+}
+
+// root is the way to the reference over the best of the selected sources. It
+// is kept when no source is left.
+type root struct {
+	primary           SourceID
+	delay, dispersion proto.Duration
+}
+
+// findRoot picks the selected source with the least distance.
+func (d *Discipline) findRoot() {
+	best := math.Inf(1)
+	for _, s := range d.sources {
+		r := s.distance + s.radius(&d.set)
+		if s.state != Selected || r >= best {
+			continue
+		}
+		best = r
+		d.root = root{s.id, s.rootDel + proto.FromSeconds(s.delay), s.rootDisp + proto.FromSeconds(s.accuracy)}
+	}
+}
+
+// selected lists the sources in use, sorted.
+func (d *Discipline) selected() []SourceID {
+	var ids []SourceID
+	for _, s := range d.sources {
+		if s.state == Selected {
+			ids = append(ids, s.id)
+		}
+	}
+	return ids
+}
+
+// Source is what is known about a source at a moment. An unknown source is
+// Unusable.
+func (d *Discipline) Source(now proto.Now, id SourceID) SourceEstimate {
+	i, ok := d.find(id)
+	if !ok {
+		return SourceEstimate{State: Unusable, Reason: "unknown", Sigma: proto.MaxDuration}
+	}
+	s := d.sources[i]
+	e := SourceEstimate{
+		State: s.state, Reason: s.reason, Sigma: proto.MaxDuration,
+		Delay: proto.FromSeconds(s.delay), Samples: s.samples,
+		Poll: s.poll(), Soon: s.soon || s.samples < burst, LastUpdate: s.updated,
+	}
+	if s.samples == 0 || !d.clock.started() {
+		return e
+	}
+	r := d.clock.raw(now.Wall)
+	t := s.track
+	t.predict(r, wander*wander)
+	e.Offset = t.offset() + proto.Timestamp(r).Sub(now.Wall)
+	e.Sigma = proto.FromSeconds(math.Sqrt(t.pxx))
+	return e
+}

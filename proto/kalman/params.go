@@ -1,0 +1,96 @@
+package kalman
+
+import "github.com/ntpd-go/ntpd-go/proto"
+
+// The constants of the discipline, each with its reason. Lengths of time in
+// seconds, frequencies in s/s.
+const (
+	// minStampNoise: no stamp is better than the resolution of the cards that
+	// take them.
+	minStampNoise = 20e-9
+	// maxRoundTrip: RFC 5905 has no answer after MAXDISP (16 s) mean anything.
+	maxRoundTrip = 16
+	// maxDistance is MAXDISP (RFC 5905 section 7.2): with a larger error the
+	// clock is not synchronised.
+	maxDistance = 16
+	// usable is how many samples make a source fit to vote: with three the
+	// smallest delay is known well enough, and a burst of four has one to lose.
+	usable = 3
+	// burst is how many samples are taken 2 s apart from a new source.
+	burst = 4
+	// patience is how long after the first usable source the others may still
+	// be measured before the clock is first set.
+	patience = 8
+	// freshFrequency is what an oscillator moves in an outage of hours, on top
+	// of what was saved.
+	freshFrequency = 2e-6
+	// jumpFrequency is what a suspend or a foreign hand may do to frequency.
+	jumpFrequency = 1e-6
+	// sleepNoise: real-time clocks that bridge a suspend count in seconds.
+	sleepNoise = 1.0
+	// confidence is how many standard deviations the published error is.
+	confidence = 3
+	// minDispersionRate keeps the growth of the published error above zero.
+	minDispersionRate = 1e-9
+	// horizon is the longest interval between two publications, for the growth
+	// of the published error in between.
+	horizon = 1024
+	// tauMin and tauMax bound how long a correction is spread: shorter makes
+	// the frequency of the clock noisy, longer leaves the error standing.
+	tauMin, tauMax = 2.0, 30.0
+	// lateStep: once synchronised, programs suffer more from a step than from
+	// some minutes of slewing up to this error.
+	lateStep = 0.4
+	// clockLimit is what kernels can add to a clock's frequency.
+	clockLimit = 500e-6
+)
+
+// settings are the operator's wishes with our defaults filled in.
+type settings struct {
+	Config
+	stepThreshold     float64 // s
+	stepLate          float64 // s, once synchronised
+	slewMax           float64 // s/s
+	slewMin           float64 // s; 0 follows the poll interval
+	frequencyMax      float64 // s/s
+	uncertaintyMax    float64 // s
+	frequencyPrior    float64 // s/s
+	wanderPrior       float64 // s/s per √s; 0 is learnt
+	statisticalWeight float64
+	delayWeight       float64
+	dispersion        bool // the server's dispersion counts
+}
+
+// settle fills in the defaults. Values that make no sense (negative, NaN)
+// keep the default.
+func settle(c Config) settings {
+	a := c.Algorithm
+	s := settings{
+		Config:            c,
+		stepThreshold:     or(a.StepThreshold, 0.010),            // ntpd-rs' own; only before synchronisation
+		stepLate:          or(a.StepThreshold, lateStep),         // a set key keeps its meaning at all times
+		slewMax:           or(a.SlewMaximumFrequency, 450e-6),    // nearly what kernels allow; the rest is for drift
+		slewMin:           or(a.SlewMinimumDuration, 0),          // follows the poll interval
+		frequencyMax:      or(a.MaximumFrequencySteer, 495e-6),   // ntpd-rs' own
+		uncertaintyMax:    or(a.MaximumSourceUncertainty, 1.5),   // MAXDIST of RFC 5905 with slack for startup
+		frequencyPrior:    or(a.InitialFrequencyUncertain, 1e-4), // crystals are sold within 100 ppm
+		wanderPrior:       or(a.InitialWander, 0),                // learnt
+		statisticalWeight: or(a.RangeStatisticalWeight, 2),       // 95 %
+		delayWeight:       or(a.RangeDelayWeight, 0.5),           // asymmetry is at most half the delay
+		dispersion:        a.IgnoreServerDispersion == nil || !*a.IgnoreServerDispersion,
+	}
+	s.frequencyMax = min(s.frequencyMax, clockLimit)
+	s.slewMax = max(s.slewMax, 1e-9)
+	s.MinimumAgreeing = max(s.MinimumAgreeing, 1)
+	if s.LocalStratum == 0 {
+		s.LocalStratum = proto.MaxStratum
+	}
+	return s
+}
+
+func or(v *float64, otherwise float64) float64 {
+	if v == nil || !(*v >= 0) {
+		return otherwise
+	}
+	return *v
+}
