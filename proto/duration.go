@@ -21,37 +21,49 @@ const (
 // Seconds returns the duration in seconds.
 func (d Duration) Seconds() float64 { return float64(d) * (1.0 / (1 << 32)) }
 
-// FromSeconds converts seconds to a Duration, rounding to the nearest unit
-// and saturating at the ends of the range. NaN gives 0.
+// FromSeconds converts seconds to a Duration, rounding to the nearest unit,
+// halves away from zero, and saturating at the ends of the range. NaN gives 0.
 func FromSeconds(s float64) Duration {
-	v := s * (1 << 32)
+	v := math.Abs(float64(s * (1 << 32))) // exact, as the factor is a power of two
+	whole := math.Floor(v)
+	if v-whole >= 0.5 { // exact too; v + 0.5 is not where v has no room for halves
+		whole++
+	}
 	switch {
-	case v != v:
+	case s != s:
 		return 0
-	case v >= math.MaxInt64:
+	case whole >= math.MaxInt64 && s > 0:
 		return MaxDuration
-	case v <= math.MinInt64:
+	case whole >= math.MaxInt64:
 		return MinDuration
-	case v < 0:
-		return Duration(v - 0.5)
+	case s < 0:
+		return -Duration(whole)
 	default:
-		return Duration(v + 0.5)
+		return Duration(whole)
 	}
 }
 
-// FromStd converts a time.Duration exactly to the nearest unit.
+// FromStd converts a time.Duration to the nearest unit, halves away from zero,
+// saturating at the ends of the range: a time.Duration reaches ±292 years.
 func FromStd(d time.Duration) Duration {
-	sec := d / time.Second
-	nsec := d % time.Second
-	frac := int64(nsec) << 32
+	sec := int64(d / time.Second)
+	frac := int64(d%time.Second) << 32
 	half := int64(time.Second / 2)
-	if frac < 0 {
+	if d < 0 {
 		half = -half
 	}
-	return Duration(int64(sec)<<32 + (frac+half)/int64(time.Second))
+	switch units := (frac + half) / int64(time.Second); { // |units| < 2^32
+	case sec > math.MaxInt32:
+		return MaxDuration
+	case sec < math.MinInt32, sec == math.MinInt32 && units < 0:
+		return MinDuration
+	default:
+		return Duration(sec<<32 + units)
+	}
 }
 
-// Std converts to a time.Duration, rounding to the nearest nanosecond.
+// Std converts to a time.Duration, rounding to the nearest nanosecond, halves
+// up. It never overflows: ±68 years fit.
 func (d Duration) Std() time.Duration {
 	sec := int64(d) >> 32
 	frac := int64(uint32(d)) // d = sec + frac·2^-32 with frac ≥ 0

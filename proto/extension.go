@@ -20,19 +20,41 @@ const (
 // Lengths of extension fields, header included, in octets.
 const (
 	fieldHeaderLen = 4
-	// MinFieldLen: "The minimum size of an extension field" without a MAC
-	// behind it is 16 octets (RFC 7822 section 7.5.1.2 of the amended text).
+	// MinFieldLen: "the minimum field length containing required fields is
+	// four words (16 octets)" (RFC 7822 section 3, new section 7.5 of
+	// RFC 5905).
 	MinFieldLen = 16
-	// MinLastFieldLen: the last extension field of a packet without a MAC
-	// must be at least 28 octets, so that it cannot be mistaken for a MAC
-	// (RFC 7822 section 7.5.1.4 of the amended text).
+	// MinLastFieldLen: "If the packet includes a single extension field, the
+	// length of the extension field MUST be at least 7 words, i.e., at least
+	// 28 octets. If the packet includes more than one extension field, the
+	// length of the last extension field MUST be at least 28 octets. The
+	// length of the other extension fields in this case MUST be at least 16
+	// octets each." All that holds where no MAC is present (RFC 7822
+	// section 3, new section 7.5.1.4 of RFC 5905).
 	MinLastFieldLen = 28
-	// maxMACLen is the longest legacy MAC: a key identifier and a SHA-1
-	// digest (RFC 5905 section 7.3). 4 is a crypto-NAK, 20 an MD5 or CMAC.
-	maxMACLen = 24
+	// MinInnerFieldLen: "encrypted extension fields MAY be arbitrarily short
+	// (but still MUST be a multiple of 4 octets in length)" (RFC 8915
+	// section 5.6).
+	MinInnerFieldLen = fieldHeaderLen
+	// maxFieldLen: "the maximum field length cannot be longer than 65532
+	// octets" (RFC 7822 section 3, new section 7.5).
+	maxFieldLen = 65532
 )
 
-// Errors of the extension field codec.
+// Lengths of a legacy MAC in octets, key identifier included: "This field can
+// be either 24 octets long, 20 octets long, or a 4-octet crypto-NAK" (RFC 7822
+// section 1). The digest is SHA-1 in the longest, MD5 or AES-CMAC in the other.
+// Version 3 has another one, of a key identifier and a DES checksum of 64 bits
+// (RFC 1305 appendix C).
+const (
+	cryptoNAKLen = 4
+	desMACLen    = 12
+	md5MACLen    = 20
+	sha1MACLen   = 24
+)
+
+// Errors of the extension field codec. Parsing returns them bare: whoever sends
+// garbage does not make us allocate.
 var (
 	ErrField = errors.New("proto: malformed extension field")
 	ErrMAC   = errors.New("proto: trailing octets are no MAC")
@@ -45,8 +67,10 @@ var (
 //	.                            Value                              .
 //	|                       Padding (as needed)                     |
 //
-// Length counts the whole field with its header and is a multiple of four
-// (RFC 7822 section 3).
+// "All extension fields are zero-padded to a word (four octets) boundary." "The
+// Length field is a 16-bit unsigned integer that indicates the length of the
+// entire extension field in octets, including the Padding field" (RFC 7822
+// section 3, new section 7.5 of RFC 5905).
 type Field struct {
 	Type   FieldType
 	Value  []byte
@@ -55,24 +79,27 @@ type Field struct {
 
 // NextField splits the first extension field off b, which begins at offset in
 // its packet. minLen is the smallest legal length of a field here:
-// MinFieldLen in a packet, fieldHeaderLen within an encrypted field.
+// MinFieldLen in a packet, MinInnerFieldLen within an encrypted field. The
+// error is ErrField.
 func NextField(b []byte, offset, minLen int) (f Field, rest []byte, err error) {
 	if len(b) < fieldHeaderLen {
-		return Field{}, nil, fmt.Errorf("%w: %d octets left at offset %d", ErrField, len(b), offset)
+		return Field{}, nil, ErrField
 	}
 	n := int(binary.BigEndian.Uint16(b[2:]))
 	if n < minLen || n%4 != 0 || n > len(b) {
-		return Field{}, nil, fmt.Errorf("%w: length %d with %d octets left at offset %d", ErrField, n, len(b), offset)
+		return Field{}, nil, ErrField
 	}
-	return Field{Type: FieldType(binary.BigEndian.Uint16(b)), Value: b[fieldHeaderLen:n], Offset: offset}, b[n:], nil
+	return Field{Type: FieldType(binary.BigEndian.Uint16(b)), Value: b[fieldHeaderLen:n:n], Offset: offset}, b[n:], nil
 }
 
 // AppendField encodes a field whose value is padded with zeros to a multiple
-// of four and to at least minLen octets in all. It fails when the field would
-// not fit its 16-bit length.
+// of four and to at least minLen octets in all: MinFieldLen, MinLastFieldLen
+// for the last field of a packet without MAC and authenticator, or
+// MinInnerFieldLen. It fails when the field would not fit its 16-bit length,
+// and then returns b as it was.
 func AppendField(b []byte, t FieldType, value []byte, minLen int) ([]byte, error) {
-	n := max(fieldHeaderLen+(len(value)+3)&^3, minLen)
-	if n > 0xffff&^3 {
+	n := pad4(max(fieldHeaderLen+len(value), minLen))
+	if n > maxFieldLen {
 		return b, fmt.Errorf("%w: %d octets do not fit", ErrField, len(value))
 	}
 	b = appendFieldHeader(b, t, n)

@@ -3,7 +3,6 @@ package proto
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 )
 
 // HeaderLen is the length of the NTP packet header in octets.
@@ -62,10 +61,10 @@ type Header struct {
 }
 
 // ParseHeader decodes the first HeaderLen octets of b. Every bit pattern is a
-// header; judging it is the reader's task.
+// header; judging it is the reader's task. The error is ErrShort.
 func ParseHeader(b []byte) (Header, error) {
 	if len(b) < HeaderLen {
-		return Header{}, fmt.Errorf("%w: %d octets", ErrShort, len(b))
+		return Header{}, ErrShort
 	}
 	be := binary.BigEndian
 	return Header{

@@ -15,16 +15,30 @@ type Instant int64
 // Never is a deadline that does not come.
 const Never Instant = math.MaxInt64
 
-// Add returns i + d, saturating at Never. Never stays Never.
+// Add returns i + d, saturating at both ends. Never stays Never.
 func (i Instant) Add(d time.Duration) Instant {
-	if i == Never || (d > 0 && int64(i) > math.MaxInt64-int64(d)) {
+	switch {
+	case i == Never, d > 0 && int64(i) > math.MaxInt64-int64(d):
 		return Never
+	case d < 0 && int64(i) < math.MinInt64-int64(d):
+		return math.MinInt64
+	default:
+		return i + Instant(d)
 	}
-	return i + Instant(d)
 }
 
-// Sub returns i − j.
-func (i Instant) Sub(j Instant) time.Duration { return time.Duration(i - j) }
+// Sub returns i − j, saturating at both ends.
+func (i Instant) Sub(j Instant) time.Duration {
+	d := i - j
+	switch {
+	case i >= j && d < 0:
+		return math.MaxInt64
+	case i < j && d > 0:
+		return math.MinInt64
+	default:
+		return time.Duration(d)
+	}
+}
 
 // Now is what the time is, on both kinds of clock, when something happens.
 // The shell reads it once and hands it down; pure code never asks.
@@ -42,10 +56,14 @@ type Raw int64
 // second.
 const rateOne = 1 << 48
 
+// maxRate is the fastest Scale.Rate; rateOne + maxRate fits an int64.
+const maxRate = 1<<61 - 1
+
 // Scale maps the free-running clock to served time as an affine function:
 // at Raw it is At, and from there time runs 1 + Rate·2^-48 seconds a second.
 // A segment is valid until the next steering action; evaluating one backwards
-// in time is allowed.
+// in time is allowed. Time must not stand still: Rate > −2^48, and it stays
+// below 2^61.
 type Scale struct {
 	Raw  Raw
 	At   Timestamp
@@ -53,36 +71,44 @@ type Scale struct {
 }
 
 // Rate converts a frequency deviation in seconds a second (positive is fast)
-// to the unit of Scale.Rate, to the nearest unit.
-func Rate(frequency float64) int64 { return int64(math.Floor(float64(frequency*rateOne) + 0.5)) }
+// to the unit of Scale.Rate, to the nearest unit. A deviation of −1 or less,
+// where time would stand still, gives the slowest rate, one above 8192 the
+// fastest, and NaN gives 0.
+func Rate(frequency float64) int64 {
+	switch v := math.Floor(float64(frequency*rateOne) + 0.5); {
+	case v != v:
+		return 0
+	case v <= -rateOne:
+		return 1 - rateOne
+	case v >= maxRate:
+		return maxRate
+	default:
+		return int64(v)
+	}
+}
 
 // Frequency is the deviation of the scale in seconds a second.
 func (s Scale) Frequency() float64 { return float64(s.Rate) / rateOne }
 
-// Time returns the served time at a raw instant, to the resolution of a
-// Timestamp.
+// Time returns the served time at a raw instant, rounded to the nearest
+// Timestamp and modulo the era. It never runs backwards.
 func (s Scale) Time(r Raw) Timestamp {
+	// ns·(2^48 + Rate) is the elapsed time in units of 2^-48 ns; a timestamp
+	// unit, 2^-32 s, is 1e9·2^16 of them.
+	const unit = 1e9 * (1 << 16)
 	ns := int64(r - s.Raw)
-	return s.At.Add(FromStd(time.Duration(ns)) + corr(ns, s.Rate))
-}
-
-// corr is ns·rate·2^-48 in timestamp units (2^-32 s), rounded towards zero:
-// ns·rate·2^-16/1e9.
-func corr(ns, rate int64) Duration {
-	neg := (ns < 0) != (rate < 0)
-	hi, lo := bits.Mul64(magnitude(ns), magnitude(rate))
-	hi, lo = hi>>16, hi<<48|lo>>16
-	if hi >= 1e9 {
-		hi = 1e9 - 1 // beyond 68 years of correction; saturate
+	hi, lo := bits.Mul64(magnitude(ns), uint64(rateOne+s.Rate))
+	round := uint64(unit / 2)
+	if ns < 0 {
+		round-- // halves up on both sides of zero
 	}
-	q, _ := bits.Div64(hi, lo, 1e9)
-	if q > math.MaxInt64 {
-		q = math.MaxInt64
+	lo, carry := bits.Add64(lo, round, 0)
+	// Dropping whole multiples of unit·2^64 leaves the quotient modulo 2^64.
+	q, _ := bits.Div64((hi+carry)%unit, lo, unit)
+	if ns < 0 {
+		q = -q
 	}
-	if neg {
-		return -Duration(q)
-	}
-	return Duration(q)
+	return s.At + Timestamp(q)
 }
 
 func magnitude(v int64) uint64 {

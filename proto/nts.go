@@ -7,8 +7,8 @@ import (
 
 // Lengths of Network Time Security fields in octets.
 const (
-	// MinUniqueIDLen: "The body of the extension field ... MUST be at least
-	// 32 octets long" (RFC 8915 section 5.3).
+	// MinUniqueIDLen: "The string MUST be at least 32 octets long" (RFC 8915
+	// section 5.3).
 	MinUniqueIDLen = 32
 	// UniqueIDLen is what this suite sends.
 	UniqueIDLen = 32
@@ -27,7 +27,7 @@ const (
 //	.                       Additional Padding                      .
 //
 // RFC 8915 section 5.6. extra is the additional padding in octets, a multiple
-// of four. The field is at least MinLastFieldLen octets by construction.
+// of four. On an error b is returned as it was.
 func AppendAuthenticator(b, nonce, ciphertext []byte, extra int) ([]byte, error) {
 	b, at, err := BeginAuthenticator(b, len(nonce), len(ciphertext), extra)
 	if err != nil {
@@ -40,10 +40,14 @@ func AppendAuthenticator(b, nonce, ciphertext []byte, extra int) ([]byte, error)
 
 // BeginAuthenticator appends the field with room for a nonce of nonceLen and
 // a ciphertext of textLen octets and returns where the nonce goes; the
-// ciphertext goes pad4(nonceLen) behind it. All of that room is zero.
+// ciphertext goes NoncePadding(nonceLen) behind it. All of that room is zero.
+//
+// The field is never shorter than MinLastFieldLen: "implementers are advised
+// to explicitly handle this case and ensure that the extension field they emit
+// is of legal length" (RFC 8915 section 5.6).
 func BeginAuthenticator(b []byte, nonceLen, textLen, extra int) (_ []byte, nonceAt int, err error) {
-	n := fieldHeaderLen + 4 + pad4(nonceLen) + pad4(textLen) + extra
-	if n > 0xffff&^3 || extra < 0 || extra%4 != 0 {
+	n := max(fieldHeaderLen+4+pad4(nonceLen)+pad4(textLen)+extra, MinLastFieldLen)
+	if n > maxFieldLen || extra < 0 || extra%4 != 0 {
 		return b, 0, fmt.Errorf("%w: authenticator of %d octets", ErrField, n)
 	}
 	b = appendFieldHeader(b, FieldAuthenticator, n)
@@ -54,18 +58,18 @@ func BeginAuthenticator(b []byte, nonceLen, textLen, extra int) (_ []byte, nonce
 }
 
 // ParseAuthenticator splits the value of an authenticator field. The results
-// alias it. Additional padding behind the ciphertext is ignored; where the
-// AEAD's nonce is shorter than 16 octets a request must carry enough of it
-// (RFC 8915 section 5.6), which is for the server to check with padding.
+// alias it; padding is the length of the additional padding, which a server
+// compares with AuthenticatorPadding. What the padding contains is ignored.
+// The error is ErrField.
 func ParseAuthenticator(value []byte) (nonce, ciphertext []byte, padding int, err error) {
 	if len(value) < 4 {
-		return nil, nil, 0, fmt.Errorf("%w: authenticator of %d octets", ErrField, len(value))
+		return nil, nil, 0, ErrField
 	}
 	n := int(binary.BigEndian.Uint16(value))
 	c := int(binary.BigEndian.Uint16(value[2:]))
 	body := value[4:]
 	if pad4(n)+pad4(c) > len(body) {
-		return nil, nil, 0, fmt.Errorf("%w: nonce %d and ciphertext %d in %d octets", ErrField, n, c, len(body))
+		return nil, nil, 0, ErrField
 	}
 	return body[:n:n], body[pad4(n) : pad4(n)+c : pad4(n)+c], len(body) - pad4(n) - pad4(c), nil
 }
@@ -80,5 +84,7 @@ func AuthenticatorPadding(n int) int { return max(0, authenticatorNonceRoom-pad4
 // pad4 rounds up to a multiple of four.
 func pad4(n int) int { return (n + 3) &^ 3 }
 
-// NoncePadding is where the ciphertext begins behind a nonce of n octets.
+// NoncePadding is where the ciphertext begins behind a nonce of n octets: "The
+// end of the field is zero-padded to a word (four octets) boundary" (RFC 8915
+// section 5.6).
 func NoncePadding(n int) int { return pad4(n) }

@@ -30,23 +30,25 @@ func (t Timestamp) Add(d Duration) Timestamp { return t + Timestamp(d) }
 // Before reports whether t precedes u, for times less than 68 years apart.
 func (t Timestamp) Before(u Timestamp) bool { return t.Sub(u) < 0 }
 
-// FromUnix converts seconds and nanoseconds of Unix time. The era is dropped.
-// nsec is taken modulo carry: values outside [0, 1e9) move the seconds.
+// FromUnix converts seconds and nanoseconds of Unix time, to the nearest unit.
+// The era is dropped, so the instant at which one begins gives the zero value.
+// Values of nsec outside [0, 1e9) move the seconds.
 func FromUnix(sec, nsec int64) Timestamp {
 	sec += nsec / 1e9
 	if nsec %= 1e9; nsec < 0 {
 		nsec += 1e9
 		sec--
 	}
-	frac := (uint64(nsec)<<32 + 5e8) / 1e9 // at most 2^32, which carries
+	frac := (uint64(nsec)<<32 + 5e8) / 1e9 // rounded; at most 2^32 − 4
 	return Timestamp(uint64(sec+unixEpoch)<<32 + frac)
 }
 
 // FromTime converts a calendar time.
 func FromTime(t time.Time) Timestamp { return FromUnix(t.Unix(), int64(t.Nanosecond())) }
 
-// UnixNear converts to Unix seconds and nanoseconds in the era that puts the
-// result within 68 years of pivot (Unix seconds).
+// UnixNear converts to Unix seconds and nanoseconds, 0 ≤ nsec < 1e9, to the
+// nearest nanosecond, in the era that puts the result within 68 years of pivot
+// (Unix seconds). FromUnix gives a nanosecond back unchanged.
 func (t Timestamp) UnixNear(pivot int64) (sec, nsec int64) {
 	delta := int64(int32(uint32(t>>32) - uint32(pivot+unixEpoch)))
 	sec = pivot + delta
