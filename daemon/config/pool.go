@@ -88,7 +88,7 @@ func ParsePool(name string, data []byte) (*PoolConfig, Problems) {
 	return c, d.problems.sorted()
 }
 
-// checkPool wants at least one server, and none twice.
+// checkPool wants at least one server, and warns of one listed twice.
 func (d *decoder) checkPool(c *PoolConfig) {
 	const path = "nts-pool-ke-server.key-exchange-servers"
 	if c.server.Has("key-exchange-servers") && len(c.KeyExchangeServers) == 0 && len(d.problems) == 0 {
@@ -101,7 +101,7 @@ func (d *decoder) checkPool(c *PoolConfig) {
 			continue
 		}
 		if first, doubled := seen[s.String()]; doubled {
-			d.problem(s.Pos, path, fmt.Sprintf("%s is listed twice, first at line %d", s, first.Line), "list it once")
+			d.warn(s.Pos, path, fmt.Sprintf("%s is listed twice, first at line %d", s, first.Line))
 			continue
 		}
 		seen[s.String()] = s.Pos

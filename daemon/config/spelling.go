@@ -19,11 +19,10 @@ func (r *reading[T]) match(e *entry) *key[T] {
 			"it is a key of mode "+quotedModes(k.modes.list()))
 		return nil
 	}
-	if old && e.was == "" {
-		e.was = shown(e.name)
-	}
-	if e.was != "" {
-		r.warn(e.pos, dot(r.path, k.name), e.was+" is an older spelling; write "+k.name)
+	if e.was != "" { // moved here from another table
+		r.warn(e.pos, dot(r.path, k.name), e.was+" is an older spelling; write "+dot(r.path, k.name))
+	} else if old {
+		r.warn(e.pos, dot(r.path, k.name), shown(e.name)+" is an older spelling; write "+k.name)
 	}
 	return k
 }
