@@ -1,0 +1,113 @@
+package serve
+
+import (
+	"sync/atomic"
+
+	"github.com/ntpd-go/ntpd-go/daemon/netio"
+	"github.com/ntpd-go/ntpd-go/proto"
+	"github.com/ntpd-go/ntpd-go/proto/cookie"
+	"github.com/ntpd-go/ntpd-go/proto/server"
+)
+
+// Limits of batching. A response's transmit timestamp is read before those
+// behind it are made, so responses leave together only while that costs less
+// than it saves: a system call.
+const (
+	batchLen   = 32                     // requests received together
+	flushCount = 8                      // responses sent together
+	flushAfter = proto.Second / 100_000 // 10 µs between the first and the last
+)
+
+// worker answers the requests of one socket.
+type worker struct {
+	socket    *netio.ServerSocket
+	responder *server.Responder
+	clock     Clock
+	snapshot  *atomic.Pointer[server.TimeSnapshot]
+	keys      *atomic.Pointer[cookie.Keyset]
+	counters  *server.Counters
+
+	batch    *netio.ServerBatch
+	now      func() proto.Timestamp // readClock, made once
+	transmit proto.Timestamp        // the latest transmit timestamp
+	oldest   proto.Timestamp        // that of the first response in the queue
+}
+
+func newWorker(socket *netio.ServerSocket, policy server.Config, counters *server.Counters, cfg *Config) *worker {
+	w := &worker{
+		socket:    socket,
+		responder: server.New(policy, cfg.Entropy),
+		clock:     cfg.Clock,
+		snapshot:  cfg.Snapshot,
+		keys:      cfg.Keys,
+		counters:  counters,
+		batch:     netio.NewServerBatch(batchLen),
+	}
+	w.now = w.readClock
+	return w
+}
+
+// run answers until the socket fails or is closed, and returns why.
+func (w *worker) run() error {
+	for {
+		n, err := w.socket.Receive(w.batch)
+		if err != nil {
+			return err
+		}
+		snapshot, keys, mono := w.snapshot.Load(), w.keys.Load(), boottime()
+		for i := range n {
+			w.answer(i, snapshot, keys, mono)
+		}
+		w.flush()
+	}
+}
+
+// answer makes the response to one request and queues it.
+func (w *worker) answer(i int, snapshot *server.TimeSnapshot, keys *cookie.Keyset, mono proto.Instant) {
+	d := w.batch.Datagram(i)
+	if d.Group {
+		w.counters.Count(server.WrongTarget)
+		return
+	}
+	q := server.Request{Payload: d.Payload, From: d.From, To: d.To, Rx: w.convert(d.Stamp), Mono: mono}
+	response, verdict := w.responder.Respond(w.batch.Buffer(i), q, snapshot, keys, w.now)
+	w.counters.Count(verdict)
+	if !verdict.Answered() {
+		return
+	}
+	if w.batch.Queued() == 0 {
+		w.oldest = w.transmit
+	}
+	w.batch.Queue(i, response)
+	if w.batch.Queued() == flushCount || w.transmit.Sub(w.oldest) > flushAfter {
+		w.flush()
+	}
+}
+
+// flush sends what is queued.
+func (w *worker) flush() {
+	if failed := w.socket.Send(w.batch); failed > 0 {
+		w.counters.SendError(failed)
+	}
+}
+
+// convert moves a receive timestamp onto the clock that is served. A zero stamp
+// means that the clock could not be read.
+func (w *worker) convert(s proto.Stamp) proto.Stamp {
+	at, more, err := w.clock.Convert(s.At)
+	if err != nil {
+		return proto.Stamp{}
+	}
+	s.At, s.Err = at, s.Err+more
+	return s
+}
+
+// readClock reads the transmit timestamp, and 0 on failure.
+func (w *worker) readClock() proto.Timestamp {
+	t, err := w.clock.Now()
+	if err != nil {
+		return 0
+	}
+	w.transmit = t
+	return t
+}
