@@ -124,6 +124,7 @@ type Incident struct {
 	Code   string          // e.g. "source-new", "kiss-rate", "clock-step"
 	Source kalman.SourceID `json:",omitempty"`
 	Name   string          `json:",omitempty"` // of the configured source
+	Addr   netip.AddrPort  `json:",omitzero"`  // of the server
 	Reason Reason          `json:",omitempty"`
 	Text   string          // one line for people
 }

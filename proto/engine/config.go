@@ -104,6 +104,8 @@ type SourceStatus struct {
 	RootDisp   proto.Duration
 	LastUpdate proto.Timestamp // zero when never
 	Samples    uint64
+	Accepted   uint64 // replies that counted
+	Dropped    uint64 // datagrams that were ignored: forged, damaged or late
 }
 
 // Status is a value, safe to publish.

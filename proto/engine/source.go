@@ -1,0 +1,191 @@
+package engine
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/ntpd-go/ntpd-go/proto"
+	"github.com/ntpd-go/ntpd-go/proto/client"
+	"github.com/ntpd-go/ntpd-go/proto/kalman"
+)
+
+// source is a configured source with a slot for each server that it keeps
+// alive.
+type source struct {
+	index   int
+	cfg     Source
+	slots   []*slot
+	spawner spawner
+}
+
+// slot is room for one live server.
+type slot struct {
+	index       int
+	live        *live
+	demobilised bool // nothing will ever be live here
+	keying      keying
+}
+
+// live is a server that is being asked.
+type live struct {
+	id       kalman.SourceID
+	addr     netip.AddrPort
+	server   string // NTP server name of a key exchange
+	assoc    *client.Association
+	exchange ExchangeID // in flight; 0 for none
+	fit      bool       // as the discipline knows it
+	told     Reason     // last problem that was reported
+}
+
+// spawner finds servers for a source. It is asked after everything that
+// happens, looks at what is missing and starts what is due.
+type spawner interface {
+	work(e *Engine, s *source)
+	// deadline is when work has something to do although nothing happened.
+	deadline(s *source) proto.Instant
+	// The answers report whether the request was the spawner's.
+	lookedUp(e *Engine, s *source, ev LookedUp) bool
+	keysEstablished(e *Engine, s *source, ev KeysEstablished) bool
+	keyExchangeFailed(e *Engine, s *source, ev KeyExchangeFailed) bool
+	// hurry is called when the network changed: name look-ups that failed
+	// may be worth another try.
+	hurry(now proto.Instant)
+	// pending describes why a slot has no live source.
+	pending(s *source, slot *slot) pending
+}
+
+// pending is why a slot is empty, or what is being done about a live source
+// that is not well.
+type pending struct {
+	condition Condition
+	retry     proto.Instant // Never when it waits for an answer
+	failure   Failure
+}
+
+func newSource(index int, cfg Source) *source {
+	s := &source{index: index, cfg: cfg}
+	n := 1
+	switch cfg.Mode {
+	case ModeServer:
+		s.spawner = &serverSpawner{}
+	case ModePool:
+		s.spawner = &poolSpawner{}
+		n = max(cfg.Count, 0)
+	case ModeNTS:
+		s.spawner = &ntsSpawner{}
+	case ModeNTSPool:
+		s.spawner = &ntsPoolSpawner{}
+		n = max(cfg.Count, 0)
+	default:
+		s.spawner = &unsupported{}
+	}
+	for i := range n {
+		s.slots = append(s.slots, &slot{index: i})
+	}
+	return s
+}
+
+// start makes a server live in a slot, in the place of what was there.
+func (e *Engine) start(s *source, slot *slot, addr netip.AddrPort, server string, k *client.Keys, cookies [][]byte) {
+	if l := slot.live; l != nil && l.addr == addr && k != nil {
+		l.server = server
+		l.assoc.Rekey(k, cookies)
+		l.assoc.PollSoon(e.now.Mono)
+		e.reportSource(s, l, Incident{Level: Info, Code: "source-rekeyed", Text: "new keys for " + addr.String()})
+		return
+	}
+	e.stop(s, slot, "replaced by "+addr.String())
+	e.lastSource++
+	poll := client.Config{PollMin: s.cfg.PollMin, PollMax: s.cfg.PollMax, PollStart: s.cfg.PollStart}
+	slot.live = &live{
+		id: e.lastSource, addr: addr, server: server, fit: true,
+		assoc: client.New(poll, k, cookies, e.now, e.entropy),
+	}
+	e.discipline.Add(e.lastSource, kalman.SourceConfig{
+		PollMin: s.cfg.PollMin, PollMax: s.cfg.PollMax, PollStart: s.cfg.PollStart, Voting: true,
+	})
+	e.reportSource(s, slot.live, Incident{Level: Info, Code: "source-new", Text: "new source"})
+}
+
+// stop removes the live server of a slot, if there is one.
+func (e *Engine) stop(s *source, slot *slot, why string) {
+	l := slot.live
+	if l == nil {
+		return
+	}
+	if l.exchange != 0 {
+		e.emit(Abandon{Exchange: l.exchange})
+	}
+	e.discipline.Remove(l.id)
+	slot.live = nil
+	e.reportSource(s, l, Incident{Level: Info, Code: "source-removed", Text: "source removed: " + why})
+}
+
+// demobilise obeys a DENY or RSTR: "the client MUST demobilize any
+// associations to that server and stop sending packets to that server"
+// (RFC 5905 section 7.4). The address is not used again, by any source.
+func (e *Engine) demobilise(addr netip.AddrPort) {
+	if i, found := slices.BinarySearchFunc(e.denied, addr, netip.AddrPort.Compare); !found {
+		e.denied = slices.Insert(e.denied, i, addr)
+	}
+	e.lives(func(s *source, slot *slot, l *live) {
+		if l.addr != addr {
+			return
+		}
+		e.reportSource(s, l, Incident{
+			Level: Warn, Code: "kiss-deny", Reason: "denied",
+			Text: "the server refuses to serve us; it is not asked again. Ask its operator for access, or configure another source",
+		})
+		e.stop(s, slot, "the server refuses to serve us")
+		slot.demobilised = s.cfg.Mode == ModeServer
+	})
+}
+
+func (e *Engine) isDenied(addr netip.AddrPort) bool {
+	_, found := slices.BinarySearchFunc(e.denied, addr, netip.AddrPort.Compare)
+	return found
+}
+
+// usable reports whether an address from a resolver can be a server's.
+func usable(a netip.Addr) bool {
+	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}
+
+// bounded is what is taken from one answer of a resolver: usable addresses,
+// each once, and no more than a few, so that one poisoned answer does not own
+// a pool.
+func bounded(addrs []netip.Addr, limit int) []netip.Addr {
+	var kept []netip.Addr
+	for _, a := range addrs {
+		if a = a.Unmap(); len(kept) < limit && usable(a) && !slices.Contains(kept, a) {
+			kept = append(kept, a)
+		}
+	}
+	return kept
+}
+
+// maxAddrs is how many addresses of an answer are used.
+func (s *source) maxAddrs() int { return max(4, len(s.slots)) }
+
+// unsupported is a source that this build cannot open.
+type unsupported struct{ told bool }
+
+func (u *unsupported) work(e *Engine, s *source) {
+	if u.told {
+		return
+	}
+	u.told = true
+	e.report(Incident{
+		Level: Warn, Code: "source-not-supported", Name: s.cfg.Name, Reason: Reason(ClassNotSupported),
+		Text: "this build cannot use sources of mode " + string(s.cfg.Mode) + "; the source is left out",
+	})
+}
+
+func (*unsupported) deadline(*source) proto.Instant                             { return proto.Never }
+func (*unsupported) lookedUp(*Engine, *source, LookedUp) bool                   { return false }
+func (*unsupported) keysEstablished(*Engine, *source, KeysEstablished) bool     { return false }
+func (*unsupported) keyExchangeFailed(*Engine, *source, KeyExchangeFailed) bool { return false }
+func (*unsupported) hurry(proto.Instant)                                        {}
+func (*unsupported) pending(*source, *slot) pending {
+	return pending{condition: NotSupported, retry: proto.Never, failure: Failure{Class: ClassNotSupported, Text: "this build cannot use sources of this mode"}}
+}
