@@ -43,7 +43,7 @@ func (n ntpsec) start(h *lab.Host, role, text string) (*ntpsecd, error) {
 }
 
 func (n ntpsec) serve(h *lab.Host) (server, error) {
-	text := `refclock local stratum 1 minpoll 3 maxpoll 3 prefer
+	text := `refclock local stratum 1 minpoll 0 maxpoll 0 prefer
 tos orphan 2 orphanwait 1
 nts enable
 nts key /run/lab/server.key
@@ -87,7 +87,7 @@ func (d *ntpsecd) counted() (served, error) {
 		requests:      r.number("current version"),
 		authenticated: k.number("NTS server recvs good"),
 		exchanges:     k.number("NTS KE serves good"),
-		refused:       r.number("rate limited") + r.number("KoD responses") + r.number("access denied"),
+		refused:       r.number("rate limited") + r.number("KoD responses") + r.number("restricted"),
 	}
 	s.text = fmt.Sprintf("ntpq sysstats: %d requests, %d limited or refused", s.requests, s.refused)
 	if s.exchanges > 0 {

@@ -140,15 +140,24 @@ func startServer(ctx context.Context, b *bench, s peer) (server, error) {
 			return err
 		}
 		answer, err := b.client.Ask(netip.AddrPortFrom(addrServer, 123))
-		if err == nil && (answer.Leap == 3 || answer.Stratum == 0 || answer.Stratum > 15) {
-			err = fmt.Errorf("server is not synchronised: %+v", answer)
+		if err != nil {
+			return err
 		}
-		return err
+		return serves(answer)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("server did not become ready: %w", err)
 	}
 	return srv, nil
+}
+
+// serves tells whether a client would take such an answer.
+func serves(a lab.Answer) error {
+	const maxRoot = 500 * time.Millisecond // clients draw the line between 1 and 3 seconds
+	if a.Leap == 3 || a.Stratum == 0 || a.Stratum > 15 || a.Root > maxRoot {
+		return fmt.Errorf("server is not synchronised: %+v", a)
+	}
+	return nil
 }
 
 // refusalTime is how long a client that has met a wrong certificate is watched for not giving in.

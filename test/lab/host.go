@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -129,11 +131,31 @@ func Wire(a, b *Host, addrsA, addrsB []netip.Prefix) error {
 				return err
 			}
 		}
-		if err := end.host.IP("link", "set", "wire0", "up"); err != nil {
+		// Without link-local addresses nothing is left tentative when the daemons look for addresses to bind.
+		if err := end.host.IP("link", "set", "wire0", "addrgenmode", "none", "up"); err != nil {
+			return err
+		}
+	}
+	for _, h := range []*Host{a, b} {
+		if err := h.awaitLink("wire0"); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// awaitLink waits until the kernel has noticed the carrier: NTPsec ignores an interface that does not run yet, and sends
+// nothing for a minute.
+func (h *Host) awaitLink(name string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return Eventually(ctx, 20*time.Millisecond, func() error {
+		link, err := h.Output(Program{Args: []string{"ip", "-o", "link", "show", name}})
+		if err == nil && !strings.Contains(link, "state UP") {
+			err = fmt.Errorf("no carrier: %s", link)
+		}
+		return err
+	})
 }
 
 // Program describes what to run on a host.

@@ -17,6 +17,7 @@ type Answer struct {
 	Leap    uint8         `json:"leap"`
 	Stratum uint8         `json:"stratum"`
 	RefID   [4]byte       `json:"refid"`
+	Root    time.Duration `json:"root"`   // the server's own bound on its error: half the root delay plus root dispersion
 	Offset  time.Duration `json:"offset"` // server minus this machine
 	Delay   time.Duration `json:"delay"`
 }
@@ -55,10 +56,16 @@ func Ask(server string, timeout time.Duration) (Answer, error) {
 		}
 		t2, t3 := unixNanos(reply[32:40]), unixNanos(reply[40:48])
 		a := Answer{Leap: reply[0] >> 6, Stratum: reply[1], RefID: [4]byte(reply[12:16])}
+		a.Root = short(reply[4:8])/2 + short(reply[8:12])
 		a.Offset = time.Duration((t2-t1.UnixNano())/2 + (t3-t4.UnixNano())/2)
 		a.Delay = t4.Sub(t1) - time.Duration(t3-t2)
 		return a, nil
 	}
+}
+
+// short reads a duration in the 16.16 format of RFC 5905.
+func short(b []byte) time.Duration {
+	return time.Duration(int64(binary.BigEndian.Uint32(b)) * int64(time.Second) >> 16)
 }
 
 func unixNanos(stamp []byte) int64 {
