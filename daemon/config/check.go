@@ -91,11 +91,14 @@ func (d *decoder) check(c *Config) {
 	case len(c.Sources) == 0:
 		d.warnings = append(d.warnings, Warning{Pos: Pos{File: c.Pos.File}, Info: true,
 			Text: "no sources are configured: the clock is never steered"})
+	case c.Expected() == 0:
+		d.warnings = append(d.warnings, Warning{Pos: c.Sources[0].Pos, Key: "source", FailsValidate: true,
+			Text: "the clock can never be steered: no configured source has a vote; add one that is neither a pps nor an empty pool"})
 	case !c.CanSteer():
 		d.warnings = append(d.warnings, Warning{
 			Pos: sync.At("minimum-agreeing-sources"), Key: "synchronization.minimum-agreeing-sources", FailsValidate: true,
-			Text: fmt.Sprintf("the clock can never be steered: %d sources must agree and only %d are configured; add sources or lower it",
-				max(sync.MinimumAgreeingSources, 1), c.Expected())})
+			Text: fmt.Sprintf("the clock can never be steered: %d must agree but no more than %d are configured; add sources or lower it",
+				sync.MinimumAgreeingSources, c.Expected())})
 	}
 	for i := range c.NTSKEServers {
 		d.checkServed(c, &c.NTSKEServers[i])
@@ -132,7 +135,7 @@ func (d *decoder) checkPermissions(c *Config) {
 	decimal := strconv.FormatUint(uint64(o.ObservationPermissions), 10)
 	if octal, err := strconv.ParseUint(decimal, 8, 32); err == nil && octal <= 0o777 && o.ObservationPermissions > 0o777 {
 		d.warn(o.At("observation-permissions"), "observability.observation-permissions",
-			fmt.Sprintf("%s is %#o in octal; mode bits are written 0o%s", decimal, o.ObservationPermissions, decimal))
+			fmt.Sprintf("%s is %O in octal; mode bits are written 0o%s", decimal, o.ObservationPermissions, decimal))
 	}
 }
 

@@ -112,7 +112,11 @@ func (r *reading[T]) requireAll(v *value) {
 	for _, k := range r.table.keys {
 		applies := k.modes == 0 || r.mode != 0 && k.modes.has(r.mode)
 		if k.required && applies && r.seen[k] == nil && !r.guessed[k] {
-			r.problem(v.pos, dot(r.path, k.name), "is missing", "add "+k.name+" = "+k.form)
+			hint := "add " + k.name + " = " + k.form
+			if k.form == aTable {
+				hint = "add [" + dot(r.path, k.name) + "]"
+			}
+			r.problem(v.pos, dot(r.path, k.name), "is missing", hint)
 		}
 	}
 }

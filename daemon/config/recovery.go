@@ -39,7 +39,7 @@ func (r *reader) goOn(message string, base, done, at int) int {
 
 // endless reports whether an error means that the end of the file was reached while something was open.
 func endless(message string) bool {
-	return strings.Contains(message, "incomplete") || strings.Contains(message, "unterminated") || strings.Contains(message, "end of input")
+	return strings.Contains(message, "incomplete") || strings.Contains(message, "terminated") || strings.Contains(message, "end of input")
 }
 
 func syntaxHint(message string) string {
@@ -48,6 +48,8 @@ func syntaxHint(message string) string {
 		return "the value is missing"
 	case strings.Contains(message, "strings must be quoted"), strings.Contains(message, "at start of value"), strings.Contains(message, "expected keyword"):
 		return `put text in "quotes"`
+	case strings.Contains(message, "expected newline"):
+		return `one key = value a line, text in "quotes"`
 	case endless(message):
 		return "something on this line is not closed"
 	}

@@ -27,6 +27,8 @@ type lack[T any] struct {
 	when   func(*T) bool
 }
 
+const aTable = "table"
+
 // table is the keys of one section.
 type table[T any] struct {
 	keys  []*key[T]
@@ -53,7 +55,7 @@ func val[T, V any](name string, k kind[V], field func(*T) *V, doc string) *key[T
 // sub is a key that holds a table.
 func sub[T, S any](name string, t *table[S], field func(*T) *S, doc string) *key[T] {
 	return &key[T]{
-		name: name, form: "table", doc: doc,
+		name: name, form: aTable, doc: doc,
 		decode: func(d *decoder, dst *T, path string, v *value) bool {
 			if v.kind != tableValue {
 				d.mismatch(path, v, "a table", "write ["+path+"]")

@@ -166,7 +166,7 @@ var serverName = kind[string]{"host name or IP address", func(d *decoder, path s
 		good = false
 	}
 	if !good {
-		d.problem(v.pos, path, quoted(s)+" is not a host name or IP address", "write it without port and brackets; the port is ntp-port")
+		d.problem(v.pos, path, quoted(s)+" is not a host name or IP address", "write it without a port and without brackets")
 	}
 	return s, good
 }}

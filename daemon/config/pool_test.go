@@ -1,0 +1,89 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+const pool = `[nts-pool-ke-server]
+listen = "0.0.0.0:4460"
+certificate-authority-path = "ca.pem"
+certificate-chain-path = "end.fullchain.pem"
+private-key-path = "end.key"
+key-exchange-servers = [
+    { domain = "nts.server.1", port = 8081 },
+    { domain = "nts.server.2", port = 8080 },
+]
+`
+
+func TestParsePool(t *testing.T) {
+	c, problems := ParsePool("pool.toml", []byte(pool+"key-exchange-timeout-ms = 1500\n[observability]\nlog-level = \"debug\"\n"))
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if c.Listen != netip.MustParseAddrPort("0.0.0.0:4460") || c.CertificateAuthorityPath != "ca.pem" || c.CertificateChainPath != "end.fullchain.pem" ||
+		c.PrivateKeyPath != "end.key" || c.KeyExchangeTimeout != 1500*time.Millisecond || c.LogLevel != "debug" || len(c.Warnings) != 0 {
+		t.Errorf("pool is %+v", c)
+	}
+	if got := fmt.Sprint(c.KeyExchangeServers[0], c.KeyExchangeServers[1]); got != "nts.server.1:8081 nts.server.2:8080" {
+		t.Errorf("servers are %s", got)
+	}
+	if got := c.KeyExchangeServers[1].Pos; got != (Pos{"pool.toml", 8, 5}) {
+		t.Errorf("the second server is at %v", got)
+	}
+	if got := fmt.Sprint(c.Paths()); got != "[{pool.toml:3:1 nts-pool-ke-server.certificate-authority-path ca.pem 1} {pool.toml:4:1 nts-pool-ke-server.certificate-chain-path end.fullchain.pem 2} {pool.toml:5:1 nts-pool-ke-server.private-key-path end.key 3}]" {
+		t.Errorf("paths are %s", got)
+	}
+}
+
+func TestPoolDefaults(t *testing.T) {
+	c, problems := ParsePool("pool.toml", []byte(pool))
+	if err := problems.Err(); err != nil || c.KeyExchangeTimeout != time.Second || c.LogLevel != "info" {
+		t.Errorf("%v, pool is %+v", err, c)
+	}
+}
+
+func TestPoolProblems(t *testing.T) {
+	const head = "[nts-pool-ke-server]\nlisten = \"0.0.0.0:4460\"\ncertificate-authority-path = \"ca\"\ncertificate-chain-path = \"chain\"\nprivate-key-path = \"key\"\n"
+	for _, b := range []struct{ name, text, want string }{
+		{"nothing", "", "p:1:1: nts-pool-ke-server: is missing; add [nts-pool-ke-server]"},
+		{"empty section", "[nts-pool-ke-server]\n", `p:1:2: nts-pool-ke-server.certificate-authority-path: is missing; add certificate-authority-path = path
+p:1:2: nts-pool-ke-server.certificate-chain-path: is missing; add certificate-chain-path = path
+p:1:2: nts-pool-ke-server.key-exchange-servers: is missing; add key-exchange-servers = array of tables
+p:1:2: nts-pool-ke-server.listen: is missing; add listen = "ip:port"
+p:1:2: nts-pool-ke-server.private-key-path: is missing; add private-key-path = path`},
+		{"no servers", head + "key-exchange-servers = []\n", `p:6:1: nts-pool-ke-server.key-exchange-servers: is empty; list at least one { domain = "time.example", port = 4460 }`},
+		{"half a server", head + "key-exchange-servers = [{ domain = \"a\" }]\n", "p:6:25: nts-pool-ke-server.key-exchange-servers.port: is missing; add port = integer from 1 to 65535"},
+		{"servers in brackets", head + "[[nts-pool-ke-server.key-exchange-servers]]\ndomain = \"a:1\"\nport = 0\n",
+			`p:7:10: nts-pool-ke-server.key-exchange-servers.domain: "a:1" is not a host name or IP address; write it without a port and without brackets
+p:8:8: nts-pool-ke-server.key-exchange-servers.port: 0 is out of range; it goes from 1 to 65535`},
+		{"a daemon's key", head + "key-exchange-servers = [{ domain = \"a\", port = 1 }]\n[observability]\nlog-path = \"x\"\n", "p:8:1: observability.log-path: unknown key; known here: log-level"},
+		{"a daemon's file", "[[source]]\nmode = \"server\"\naddress = \"a\"\n",
+			"p:1:1: nts-pool-ke-server: is missing; add [nts-pool-ke-server]\np:1:3: source: unknown key; known here: nts-pool-ke-server, observability"},
+	} {
+		t.Run(b.name, func(t *testing.T) {
+			_, problems := ParsePool("p", []byte(b.text))
+			if got := problems.Error(); got != b.want {
+				t.Errorf("got\n%s\nwant\n%s", got, b.want)
+			}
+		})
+	}
+}
+
+func TestPoolServerTwice(t *testing.T) {
+	c, problems := ParsePool("p", []byte(pool+"[[nts-pool-ke-server.x]]\n"))
+	if problems.Err() == nil {
+		t.Error("an unknown table is accepted")
+	}
+	const twice = "[nts-pool-ke-server]\nlisten = \"0.0.0.0:4460\"\ncertificate-authority-path = \"ca\"\ncertificate-chain-path = \"chain\"\nprivate-key-path = \"key\"\n" +
+		"key-exchange-servers = [{ domain = \"a\", port = 1 }, { domain = \"a\", port = 2 }, { domain = \"a\", port = 1 }]\n"
+	c, problems = ParsePool("p", []byte(twice))
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.KeyExchangeServers) != 3 || len(c.Warnings) != 1 || c.Warnings[0].String() != "p:6:81: nts-pool-ke-server.key-exchange-servers: a:1 is listed twice, first at line 6" {
+		t.Errorf("servers %v, warnings %v", c.KeyExchangeServers, c.Warnings)
+	}
+}
