@@ -78,7 +78,6 @@ func (d *chronyd) counted() (served, error) {
 		exchanges:     r.number("NTS-KE connections accepted"),
 		refused:       r.number("NTP packets dropped"),
 	}
-	s.text = fmt.Sprintf("chronyc serverstats: %d received, %d authenticated, %d key exchanges", s.requests, s.authenticated, s.exchanges)
 	return s, r.err
 }
 

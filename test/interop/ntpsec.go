@@ -89,10 +89,6 @@ func (d *ntpsecd) counted() (served, error) {
 		exchanges:     k.number("NTS KE serves good"),
 		refused:       r.number("rate limited") + r.number("KoD responses") + r.number("restricted"),
 	}
-	s.text = fmt.Sprintf("ntpq sysstats: %d requests, %d limited or refused", s.requests, s.refused)
-	if s.exchanges > 0 {
-		s.text += fmt.Sprintf("; ntsinfo: %d authenticated, %d key exchanges", s.authenticated, s.exchanges)
-	}
 	if r.err != nil {
 		return s, r.err
 	}

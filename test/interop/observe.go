@@ -73,7 +73,6 @@ func (o *observation) served() served {
 		s.authenticated += v.Stats.NTSAccepted
 		s.refused += v.Stats.Denied + v.Stats.Ignored + v.Stats.Limited
 	}
-	s.text = fmt.Sprintf("socket: %d received, %d with NTS accepted, %d refused", s.requests, s.authenticated, s.refused)
 	return s
 }
 

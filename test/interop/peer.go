@@ -36,7 +36,25 @@ type served struct {
 	authenticated int // of those, requests with a valid NTS authenticator
 	exchanges     int // key exchanges; -1 when the server does not count them
 	refused       int // requests limited, denied or answered with a kiss
-	text          string
+}
+
+// since is what was counted after an earlier count.
+func (s served) since(before served) served {
+	s.requests -= before.requests
+	s.authenticated -= before.authenticated
+	s.refused -= before.refused
+	if s.exchanges >= 0 {
+		s.exchanges -= before.exchanges
+	}
+	return s
+}
+
+func (s served) String() string {
+	text := fmt.Sprintf("server counts %d requests, %d authenticated, %d refused", s.requests, s.authenticated, s.refused)
+	if s.exchanges >= 0 {
+		text += fmt.Sprintf(", %d key exchanges", s.exchanges)
+	}
+	return text
 }
 
 // client is a running client that can be asked what it has achieved.

@@ -35,8 +35,17 @@ func (w *world) rows() []row {
 	for _, p := range w.peers() {
 		rows = append(rows, pairs(us, p)...)
 		rows = append(rows, pairs(p, us)...)
+		rows = append(rows, poolRows(us, p)...)
 	}
-	return rows
+	rows = append(rows, pairs(us, us)...)
+	rows = append(rows, poolRows(us, us)...)
+	for _, p := range w.peers() {
+		if n, ok := p.(ntpsec); ok {
+			rows = append(rows, politeRow(us, n))
+		}
+	}
+	rs := ntpdrs{w.trixie, "1.4.0"}
+	return append(rows, statusRow(rs.String(), rs.status, us, us), statusRow(us.String(), us.status, rs, rs))
 }
 
 // peerRows are all pairs of peers: if one of them is red, the bench is wrong.
@@ -54,20 +63,29 @@ func (w *world) peerRows() []row {
 func pairs(c, s peer) []row {
 	return []row{
 		{c.String(), s.String(), "plain", func(ctx context.Context, b *bench) (string, error) {
-			return follows(ctx, b, c, s, upstream{name: "server.test"})
+			return pair(ctx, b, c, s, upstream{name: "server.test"}, follows)
 		}},
 		{c.String(), s.String(), "nts", func(ctx context.Context, b *bench) (string, error) {
-			return follows(ctx, b, c, s, upstream{name: "server.test", nts: true, ca: "ca.pem"})
+			return pair(ctx, b, c, s, upstream{name: "server.test", nts: true, ca: "ca.pem"}, follows)
 		}},
 		{c.String(), s.String(), "nts wrong CA", func(ctx context.Context, b *bench) (string, error) {
-			return refuses(ctx, b, c, s, upstream{name: "server.test", nts: true, ca: "wrong-ca.pem"})
+			return pair(ctx, b, c, s, upstream{name: "server.test", nts: true, ca: "wrong-ca.pem"}, refuses)
 		}},
 	}
 }
 
-// follows proves that a client synchronises to a server: by the client's own account and by the server's counters.
-func follows(ctx context.Context, b *bench, c, s peer, u upstream) (string, error) {
+// pair starts the server and lets the proof go on with it.
+func pair(ctx context.Context, b *bench, c, s peer, u upstream, proof func(context.Context, *bench, peer, server, upstream) (string, error)) (string, error) {
 	srv, err := startServer(ctx, b, s)
+	if err != nil {
+		return "", err
+	}
+	return proof(ctx, b, c, srv, u)
+}
+
+// follows proves that a client synchronises to a running server: by the client's own account and by the server's counters.
+func follows(ctx context.Context, b *bench, c peer, srv server, u upstream) (string, error) {
+	before, err := srv.counted()
 	if err != nil {
 		return "", err
 	}
@@ -90,7 +108,8 @@ func follows(ctx context.Context, b *bench, c, s peer, u upstream) (string, erro
 	if err != nil {
 		return "", err
 	}
-	return a.text + " | " + counts.text, counts.suffices(u.nts)
+	counts = counts.since(before)
+	return a.text + " | " + counts.String(), counts.suffices(u.nts)
 }
 
 // maxOffset is generous for two hosts that share one clock, and far below what a wrong time scale would give.
@@ -117,11 +136,11 @@ func (a achievement) suffices(nts bool) error {
 func (s served) suffices(nts bool) error {
 	switch {
 	case s.requests == 0:
-		return fmt.Errorf("server counts no request: %s", s.text)
+		return fmt.Errorf("server counts no request: %s", s)
 	case nts && s.authenticated == 0:
-		return fmt.Errorf("server counts no authenticated request: %s", s.text)
+		return fmt.Errorf("server counts no authenticated request: %s", s)
 	case nts && s.exchanges == 0:
-		return fmt.Errorf("server counts no key exchange: %s", s.text)
+		return fmt.Errorf("server counts no key exchange: %s", s)
 	}
 	return nil
 }
@@ -132,23 +151,28 @@ func startServer(ctx context.Context, b *bench, s peer) (server, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = lab.Eventually(ctx, 200*time.Millisecond, func() error {
+	return srv, awaitServer(ctx, b, srv, addrServer)
+}
+
+// awaitServer asks from the server's own host, so that nothing is counted against the client's address.
+func awaitServer(ctx context.Context, b *bench, srv server, addr netip.Addr) error {
+	err := lab.Eventually(ctx, 200*time.Millisecond, func() error {
 		if _, err := srv.counted(); err != nil {
 			return err
 		}
-		if err := b.client.Connect(netip.AddrPortFrom(addrServer, 4460)); err != nil {
+		if err := b.server.Connect(netip.AddrPortFrom(addr, 4460)); err != nil {
 			return err
 		}
-		answer, err := b.client.Ask(netip.AddrPortFrom(addrServer, 123))
+		answer, err := b.server.Ask(netip.AddrPortFrom(addr, 123))
 		if err != nil {
 			return err
 		}
 		return serves(answer)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("server did not become ready: %w", err)
+		return fmt.Errorf("server did not become ready: %w", err)
 	}
-	return srv, nil
+	return nil
 }
 
 // serves tells whether a client would take such an answer.
@@ -164,11 +188,8 @@ func serves(a lab.Answer) error {
 const refusalTime = 8 * time.Second
 
 // refuses proves that the same pair does not synchronise when the client trusts another authority: the client tries (the
-// server's kernel sees the connection), sends no NTP request after it, and says itself that it has nothing.
-func refuses(ctx context.Context, b *bench, c, s peer, u upstream) (string, error) {
-	if _, err := startServer(ctx, b, s); err != nil {
-		return "", err
-	}
+// kernels of both hosts see the connection), sends no NTP request after it, and says itself that it has nothing.
+func refuses(ctx context.Context, b *bench, c peer, _ server, u upstream) (string, error) {
 	before, err := b.server.Traffic()
 	if err != nil {
 		return "", err
@@ -177,44 +198,63 @@ func refuses(ctx context.Context, b *bench, c, s peer, u upstream) (string, erro
 	if err != nil {
 		return "", err
 	}
-	var tries int
-	err = lab.Eventually(ctx, 200*time.Millisecond, func() error {
-		now, err := b.server.Traffic()
-		if tries = now.Accepted - before.Accepted; err == nil && tries == 0 {
-			err = errors.New("client does not try to exchange keys")
-		}
-		return err
-	})
+	if err := awaitConnection(ctx, b, before); err != nil {
+		return "", err
+	}
+	worst, err := watch(ctx, cli)
 	if err != nil {
 		return "", err
 	}
-	watch, cancel := context.WithTimeout(ctx, refusalTime)
-	defer cancel()
-	var a achievement
-	asked := 0
-	_ = lab.Eventually(watch, 500*time.Millisecond, func() error {
-		got, err := cli.achieved()
-		if err == nil {
-			a = got
-			asked++
-		}
-		if a.synchronised || a.authenticated || a.cookies > 0 {
-			return nil // the worst has happened: no need to wait longer
-		}
-		return errors.New("still refusing")
-	})
+	if worst.yields() {
+		return "", fmt.Errorf("client accepts a certificate of another authority: %s", worst.text)
+	}
 	after, err := b.server.Traffic()
 	if err != nil {
 		return "", err
 	}
-	switch requests := after.Datagram - before.Datagram; {
-	case asked == 0:
-		return "", errors.New("client could not be asked")
-	case a.synchronised || a.authenticated || a.cookies > 0:
-		return "", fmt.Errorf("client accepts a certificate of another authority: %s", a.text)
-	case requests > 0:
+	if requests := after.Datagrams - before.Datagrams; requests > 0 {
 		return "", fmt.Errorf("client sent %d NTP requests without keys", requests)
 	}
-	tries = after.Accepted - before.Accepted
-	return fmt.Sprintf("refused as it must: %d connections, no NTP request, not synchronised, no cookie", tries), nil
+	here, err := b.client.Traffic()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("refused as it must: %d connections, no NTP request, not synchronised, no cookie", here.Opened), nil
+}
+
+// awaitConnection waits until the client has opened a connection and the server's host has taken one.
+func awaitConnection(ctx context.Context, b *bench, before lab.Traffic) error {
+	return lab.Eventually(ctx, 200*time.Millisecond, func() error {
+		here, err := b.client.Traffic()
+		if err != nil {
+			return err
+		}
+		there, err := b.server.Traffic()
+		if err == nil && (here.Opened == 0 || there.Accepted == before.Accepted) {
+			err = errors.New("client does not try to exchange keys")
+		}
+		return err
+	})
+}
+
+// yields tells that a client which should have nothing has something after all.
+func (a achievement) yields() bool { return a.synchronised || a.authenticated || a.cookies > 0 }
+
+// watch asks a client for refusalTime, or until it yields, and returns the last of its answers; at least one is needed.
+func watch(ctx context.Context, cli client) (achievement, error) {
+	ctx, cancel := context.WithTimeout(ctx, refusalTime)
+	defer cancel()
+	var last achievement
+	unasked := errors.New("client could not be asked")
+	_ = lab.Eventually(ctx, 500*time.Millisecond, func() error {
+		a, err := cli.achieved()
+		if err != nil {
+			return err
+		}
+		if last, unasked = a, nil; a.yields() {
+			return nil // no need to wait longer
+		}
+		return errors.New("still refusing")
+	})
+	return last, unasked
 }

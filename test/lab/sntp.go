@@ -126,8 +126,9 @@ func (h *Host) self(role, argument string) (string, error) {
 
 // Traffic is what the kernel of a host has counted.
 type Traffic struct {
-	Accepted int // TCP connections that others opened
-	Datagram int // UDP datagrams that reached a socket
+	Opened    int // TCP connections that were attempted from here
+	Accepted  int // TCP connections that others opened
+	Datagrams int // UDP datagrams that reached a socket
 }
 
 // Traffic reads the kernel's counters of this host: evidence that no program can embellish.
@@ -136,7 +137,8 @@ func (h *Host) Traffic() (Traffic, error) {
 	if err != nil {
 		return Traffic{}, err
 	}
-	accepted, err1 := snmpCounter(text, "Tcp:", "PassiveOpens")
-	datagrams, err2 := snmpCounter(text, "Udp:", "InDatagrams")
-	return Traffic{accepted, datagrams}, errors.Join(err1, err2)
+	opened, err1 := snmpCounter(text, "Tcp:", "ActiveOpens")
+	accepted, err2 := snmpCounter(text, "Tcp:", "PassiveOpens")
+	datagrams, err3 := snmpCounter(text, "Udp:", "InDatagrams")
+	return Traffic{opened, accepted, datagrams}, errors.Join(err1, err2, err3)
 }
