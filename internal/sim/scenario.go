@@ -1,0 +1,204 @@
+package sim
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// Scenario is a world and what to measure in it. All quantities are in
+// seconds and seconds a second. Times are true times from the start, 0.
+type Scenario struct {
+	Name        string   `json:"-"`
+	Doc         string   `json:"doc,omitempty"`
+	Duration    float64  `json:"duration"`
+	StatsFrom   float64  `json:"stats_from"`
+	Poll        []int8   `json:"poll"`                // smallest and largest exponent; null is the daemon's default
+	Clock       Clock    `json:"clock"`               // of the node under test
+	Servers     []Server `json:"servers"`             // that it asks
+	Events      []Event  `json:"events,omitempty"`    // that happen to it
+	Toml        string   `json:"ntp.toml,omitempty"`  // its configuration; made from the above when empty
+	Epoch       int64    `json:"epoch,omitempty"`     // Unix time of the start; 0 is some day in 2026
+	StampNoise  float64  `json:"stamp_noise"`         // standard deviation of each of its stamps
+	SavedDrift  *float64 `json:"saved_drift"`         // what its drift file says; null when there is none
+	OracleDrift float64  `json:"oracle_wander"`       // for reference filters; not used
+	Limits      *Limits  `json:"limits,omitempty"`    // what makes it pass
+	Reference   *Figures `json:"reference,omitempty"` // what a peer reached, for the table
+}
+
+// Figures are what to compare with.
+type Figures struct {
+	Chrony    float64 `json:"chrony,omitempty"`    // RMS, µs
+	ChronyP99 float64 `json:"chronyp99,omitempty"` // µs
+	Polls     float64 `json:"polls,omitempty"`     // an hour
+	Bound     float64 `json:"bound,omitempty"`     // RMS, µs
+}
+
+// Clock is a free-running oscillator: its frequency error is constant within
+// each second k and is the sum of all parts, evaluated once a second.
+type Clock struct {
+	Offset  float64    `json:"offset"`
+	Freq    float64    `json:"freq"`
+	Wander  float64    `json:"wander"`          // standard deviation of the random walk's step, each second
+	White   float64    `json:"white,omitempty"` // standard deviation of white frequency noise, each second
+	Sine    *Sine      `json:"sine,omitempty"`
+	Steps   []Step     `json:"steps,omitempty"`   // of the frequency
+	Phases  []Step     `json:"phases,omitempty"`  // of the phase
+	Suspend []Interval `json:"suspend,omitempty"` // the machine sleeps
+}
+
+// Sine is amp·sin(2πt/period).
+type Sine struct{ Amp, Period float64 }
+
+// Step adds to a quantity from a time on.
+type Step struct{ At, Add float64 }
+
+// Interval is from ≤ t ≤ to.
+type Interval struct{ From, To float64 }
+
+// holds reports whether t lies in one of the intervals.
+func holds(all []Interval, t float64) bool {
+	return slices.ContainsFunc(all, func(v Interval) bool { return v.From <= t && t <= v.To })
+}
+
+// Server is a time server and the way to it.
+type Server struct {
+	Offset     float64    `json:"offset"`            // of its clock
+	Sine       *Sine      `json:"sine,omitempty"`    // added to its offset
+	Steps      []Step     `json:"steps,omitempty"`   // of its offset
+	Clock      *Clock     `json:"clock,omitempty"`   // its own oscillator; perfect when missing
+	Glitch     *Glitch    `json:"glitch,omitempty"`  // wrong stamps now and then
+	Dead       []Interval `json:"dead,omitempty"`    // it does not answer
+	Stuck      []Interval `json:"stuck,omitempty"`   // its clock stands still
+	Kiss       string     `json:"kiss,omitempty"`    // it answers with this kiss code …
+	KissIn     []Interval `json:"kiss_in,omitempty"` // … during these
+	Leap       uint8      `json:"leap,omitempty"`
+	Stratum    uint8      `json:"stratum,omitempty"` // 1 when missing
+	RootDelay  float64    `json:"root_delay,omitempty"`
+	Dispersion float64    `json:"root_dispersion,omitempty"`
+	Up         Link       `json:"up"`
+	Down       Link       `json:"down"`
+}
+
+// Glitch adds ±size to both stamps of an answer with probability p.
+type Glitch struct{ P, Size float64 }
+
+// Link is one direction of a path.
+type Link struct {
+	Base       float64     `json:"base"`
+	Jitter     Jitter      `json:"jitter"`
+	Loss       float64     `json:"loss,omitempty"`
+	Duplicate  float64     `json:"duplicate,omitempty"` // probability that a packet arrives twice
+	Burst      *Burst      `json:"burst,omitempty"`
+	Changes    []Change    `json:"changes,omitempty"`
+	Congestion *Congestion `json:"congestion,omitempty"`
+	Queue      *Queue      `json:"queue,omitempty"`
+	Down       []Interval  `json:"outages,omitempty"` // everything is lost
+}
+
+// Jitter is added to every packet's delay.
+type Jitter struct {
+	Dist  string  `json:"dist"` // none, exponential, normal, gamma, lomax
+	Scale float64 `json:"scale"`
+	Shape float64 `json:"shape,omitempty"` // of gamma
+	Alpha float64 `json:"alpha,omitempty"` // of lomax
+	Cap   float64 `json:"cap,omitempty"`   // of lomax; 0 is none
+}
+
+// Burst adds scale·E with probability p.
+type Burst struct{ P, Scale float64 }
+
+// Change adds to the base during from ≤ t ≤ to.
+type Change struct{ From, To, Add float64 }
+
+// Congestion adds scale·E while (t mod period) ≤ duration.
+type Congestion struct{ Period, Duration, Scale float64 }
+
+// Queue is delay with memory: a queue whose mean length follows a log-normal
+// process with this time constant, so that neighbouring packets wait alike.
+type Queue struct {
+	Scale  float64 `json:"scale"`  // median of the mean wait
+	Sigma  float64 `json:"sigma"`  // of its logarithm
+	Memory float64 `json:"memory"` // time constant, s
+	Day    float64 `json:"day"`    // amplitude of a daily sine in the logarithm
+}
+
+// Event is something that happens to the node under test.
+type Event struct {
+	At   float64 `json:"at"`
+	Kind string  `json:"kind"` // step (someone moves its clock), restart
+	By   float64 `json:"by,omitempty"`
+}
+
+// Limits make a scenario a test. Zero limits are not checked.
+type Limits struct {
+	RMS       float64 `json:"rms,omitempty"`        // µs
+	P99       float64 `json:"p99,omitempty"`        // µs
+	Max       float64 `json:"max,omitempty"`        // µs, in the statistics window
+	Within1ms float64 `json:"within_1ms,omitempty"` // s
+	Polls     float64 `json:"polls,omitempty"`      // an hour and server
+	Steps     *int    `json:"steps,omitempty"`      // at most
+	Bounded   float64 `json:"bounded,omitempty"`    // least share of samples inside the published error
+	Halts     string  `json:"halts,omitempty"`      // it has to stop, and this is in the reason
+	Holds     bool    `json:"holds,omitempty"`      // the clock must never be corrected
+}
+
+// File is a set of scenarios.
+type File struct {
+	Doc       []string             `json:"_doc"`
+	Scenarios map[string]*Scenario `json:"scenarios"`
+}
+
+// Parse reads a file of scenarios and returns them sorted by name.
+func Parse(b []byte) ([]*Scenario, error) {
+	var f File
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&f); err != nil {
+		return nil, fmt.Errorf("scenario file: %w", err)
+	}
+	var all []*Scenario
+	for name, s := range f.Scenarios {
+		s.Name = name
+		if err := s.check(); err != nil {
+			return nil, fmt.Errorf("scenario %s: %w", name, err)
+		}
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b *Scenario) int {
+		switch {
+		case a.Name < b.Name:
+			return -1
+		default:
+			return 1
+		}
+	})
+	return all, nil
+}
+
+func (s *Scenario) check() error {
+	switch {
+	case !(s.Duration > 0) || !(s.StatsFrom >= 0) || s.StatsFrom >= s.Duration:
+		return fmt.Errorf("the statistics window %v to %v is empty", s.StatsFrom, s.Duration)
+	case len(s.Poll) != 0 && (len(s.Poll) != 2 || s.Poll[0] > s.Poll[1] || s.Poll[0] < 0 || s.Poll[1] > 17):
+		return fmt.Errorf("poll is %v, not two exponents in order", s.Poll)
+	}
+	for i := range s.Servers {
+		for _, l := range []*Link{&s.Servers[i].Up, &s.Servers[i].Down} {
+			if err := l.check(); err != nil {
+				return fmt.Errorf("server %d: %w", i+1, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (l *Link) check() error {
+	switch l.Jitter.Dist {
+	case "", "none", "exponential", "normal", "gamma", "lomax":
+		return nil
+	default:
+		return fmt.Errorf("unknown jitter %q", l.Jitter.Dist)
+	}
+}

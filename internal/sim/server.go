@@ -1,0 +1,68 @@
+package sim
+
+import (
+	"github.com/ntpd-go/ntpd-go/proto"
+)
+
+// responder is a time server of the world: exact or wrong as its model says.
+type responder struct {
+	model    *Server
+	epoch    proto.Timestamp
+	rng      random
+	clock    *steered // nil when perfect
+	up, down path
+	polls    int // requests that were sent to it, in the statistics window
+}
+
+// offset of its clock at a true time.
+func (s *responder) offset(t float64) float64 {
+	m := s.model
+	o := m.Offset
+	if m.Sine != nil {
+		o += float64(m.Sine.Amp * sine(t/m.Sine.Period))
+	}
+	for _, step := range m.Steps {
+		if t >= step.At {
+			o += step.Add
+		}
+	}
+	for _, v := range m.Stuck {
+		if v.From <= t && t <= v.To {
+			o -= t - v.From
+		}
+	}
+	if s.clock != nil {
+		s.clock.advance(t)
+		o += s.clock.err
+	}
+	return o
+}
+
+// answer makes the reply to a request that arrives at a true time; nil is
+// silence.
+func (s *responder) answer(t float64, request []byte) []byte {
+	m := s.model
+	q, err := proto.ParseHeader(request)
+	if err != nil || q.Mode != proto.ModeClient || holds(m.Dead, t) {
+		return nil
+	}
+	o := s.offset(t)
+	if g := m.Glitch; g != nil && s.rng.Float64() < g.P {
+		if s.rng.Float64() < 0.5 {
+			o += g.Size
+		} else {
+			o -= g.Size
+		}
+	}
+	at := s.epoch.Add(proto.FromSeconds(t)).Add(proto.FromSeconds(o))
+	h := proto.Header{
+		Leap: proto.Leap(m.Leap), Version: q.Version, Mode: proto.ModeServer, Stratum: max(m.Stratum, 1),
+		Poll: q.Poll, Precision: -23, RefID: proto.RefIDText("SIM"),
+		RootDelay: proto.ToShort(proto.FromSeconds(m.RootDelay)), RootDispersion: proto.ToShort(proto.FromSeconds(m.Dispersion)),
+		Reference: at.Add(-proto.Second), Origin: q.Transmit, Receive: at, Transmit: at,
+	}
+	if m.Kiss != "" && holds(m.KissIn, t) {
+		h.Stratum, h.RefID, h.Leap = 0, proto.RefIDText(m.Kiss), proto.LeapUnsynchronised
+	}
+	return h.Append(nil)
+}

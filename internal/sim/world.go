@@ -1,0 +1,284 @@
+package sim
+
+import (
+	"container/heap"
+	"fmt"
+	"math"
+	"net/netip"
+	"time"
+
+	"github.com/ntpd-go/ntpd-go/proto"
+	"github.com/ntpd-go/ntpd-go/proto/engine"
+)
+
+// world is a scenario in motion: one node with the engine, and its servers.
+type world struct {
+	scenario *Scenario
+	clock    *steered
+	engine   *engine.Engine
+	servers  []*responder
+	stamps   random
+	queue    queue
+	seq      uint64
+	actions  []engine.Action
+	events   []engine.Event // that happened and were not handed over yet
+	todo     int            // next scripted event
+	open     map[engine.ExchangeID]bool
+
+	// What happened.
+	halted    *engine.Halt
+	incidents []Incident
+	snapshot  engine.Snapshot
+	steps     int
+	steered   bool // the clock was corrected
+	saved     engine.State
+	requests  int
+	trace     func(format string, args ...any) // nil without tracing
+}
+
+// Incident is one that the engine reported, with the true time.
+type Incident struct {
+	T float64
+	engine.Incident
+}
+
+// arrival is a datagram on its way, or something else that is due.
+type arrival struct {
+	at   float64
+	seq  uint64
+	what func()
+}
+
+type queue []arrival
+
+func (q queue) Len() int { return len(q) }
+func (q queue) Less(i, j int) bool {
+	return q[i].at < q[j].at || (q[i].at == q[j].at && q[i].seq < q[j].seq)
+}
+func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *queue) Push(x any)   { *q = append(*q, x.(arrival)) }
+func (q *queue) Pop() any {
+	old := *q
+	x := old[len(old)-1]
+	*q = old[:len(old)-1]
+	return x
+}
+
+// someDay is the Unix time at which scenarios begin that do not say.
+const someDay = 1_790_000_000
+
+// port of the servers, 127.1.x.y:123 each.
+const port = 123
+
+func address(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i + 1)}) }
+
+func newWorld(s *Scenario, seed uint64, cfg engine.Config) *world {
+	epoch := proto.FromUnix(someDay, 0)
+	if s.Epoch != 0 {
+		epoch = proto.FromUnix(s.Epoch, 0)
+	}
+	w := &world{
+		scenario: s, stamps: newRandom(seed, "stamps"), open: map[engine.ExchangeID]bool{},
+		clock: newSteered(s.Clock, epoch, newRandom(seed, "clock")),
+	}
+	for i := range s.Servers {
+		m := &s.Servers[i]
+		name := fmt.Sprintf("server %d", i)
+		r := &responder{
+			model: m, epoch: epoch, rng: newRandom(seed, name),
+			up:   path{model: &m.Up, rng: newRandom(seed, name+" up")},
+			down: path{model: &m.Down, rng: newRandom(seed, name+" down")},
+		}
+		if m.Clock != nil {
+			r.clock = newSteered(*m.Clock, epoch, newRandom(seed, name+" clock"))
+		}
+		w.servers = append(w.servers, r)
+	}
+	var state engine.State
+	if s.SavedDrift != nil {
+		state.Frequency, state.FrequencySigma = *s.SavedDrift, 1e-6
+		w.clock.base = quantised(*s.SavedDrift)
+	}
+	w.engine = engine.New(cfg, state, newRandom(seed, "entropy"), w.clock.now())
+	return w
+}
+
+// run goes on to the end; each second watch sees the world.
+func (w *world) run(watch func()) {
+	w.advance()
+	for second := 0.0; ; {
+		next := w.clock.when(w.engine.Deadline())
+		event := math.Inf(1)
+		if len(w.queue) > 0 {
+			event = w.queue[0].at
+		}
+		script := math.Inf(1)
+		if w.todo < len(w.scenario.Events) {
+			script = w.scenario.Events[w.todo].At
+		}
+		switch at := min(second, next, event, script); {
+		case at == second:
+			w.clock.advance(at)
+			if watch != nil {
+				watch()
+			}
+			second++
+			if second > w.scenario.Duration || w.halted != nil {
+				return
+			}
+		case at == script:
+			w.clock.advance(at)
+			w.happen(w.scenario.Events[w.todo])
+			w.todo++
+		case at == event:
+			w.clock.advance(at)
+			heap.Pop(&w.queue).(arrival).what()
+		default:
+			w.clock.advance(at)
+			if now := w.clock.now(); now.Mono >= w.engine.Deadline() {
+				w.advance()
+			}
+		}
+	}
+}
+
+func (w *world) later(at float64, what func()) {
+	w.seq++
+	heap.Push(&w.queue, arrival{at, w.seq, what})
+}
+
+// handle gives the engine an event and carries out what it wants.
+func (w *world) handle(ev engine.Event) {
+	w.events = append(w.events, ev)
+	w.pump()
+}
+
+// pump hands over what happened, in order, until nothing more follows.
+func (w *world) pump() {
+	for len(w.events) > 0 && w.halted == nil {
+		ev := w.events[0]
+		w.events = w.events[1:]
+		w.actions = w.engine.Handle(w.clock.now(), ev, w.actions[:0])
+		w.perform(w.actions)
+	}
+}
+
+// advance lets the engine do what is due.
+func (w *world) advance() {
+	w.actions = w.engine.Advance(w.clock.now(), w.actions[:0])
+	w.perform(w.actions)
+	w.pump()
+}
+
+// perform carries out actions. What comes of them at once is put into events.
+func (w *world) perform(actions []engine.Action) {
+	for _, a := range actions {
+		switch a := a.(type) {
+		case engine.Send:
+			w.send(a)
+		case engine.Abandon:
+			delete(w.open, a.Exchange)
+		case engine.Steer:
+			w.steer(a)
+		case engine.PublishSnapshot:
+			w.snapshot = a.Snapshot
+		case engine.Save:
+			w.saved = a.State
+		case engine.Report:
+			w.incidents = append(w.incidents, Incident{w.clock.t, a.Incident})
+			if w.trace != nil && a.Incident.Level > engine.Debug {
+				w.trace("%.3f %s %s", w.clock.t, a.Incident.Code, a.Incident.Text)
+			}
+		case engine.Halt:
+			w.halted = &a
+		case engine.Lookup:
+			w.emit(engine.LookedUp{Request: a.Request, Failure: engine.Failure{Class: engine.ClassDNS, Text: "there are no names here"}})
+		case engine.ExchangeKeys:
+			w.emit(engine.KeyExchangeFailed{Request: a.Request, Failure: engine.Failure{Class: engine.ClassRefused, Text: "there are no keys here"}})
+		}
+	}
+}
+
+func (w *world) steer(a engine.Steer) {
+	applied := w.clock.apply(a.Adjustment)
+	if applied.Step != 0 {
+		w.steps++
+	}
+	w.steered = w.steered || applied.Step != 0 || applied.Slew != 0
+	if w.trace != nil {
+		w.trace("%.3f steer step %v frequency %.4f ppm slew %.4f ppm for %v", w.clock.t, applied.Step, applied.Frequency*1e6, applied.Slew*1e6, applied.For)
+	}
+	w.emit(engine.SteerApplied{Steer: a.ID, Applied: applied})
+}
+
+func (w *world) emit(ev engine.Event) { w.events = append(w.events, ev) }
+
+// stamp reads the clock as the network stack does.
+func (w *world) stamp() proto.Stamp {
+	s := proto.Stamp{At: w.clock.read(), Source: proto.StampKernel}
+	if n := w.scenario.StampNoise; n > 0 {
+		s.At = s.At.Add(proto.FromSeconds(n * w.stamps.normal()))
+	}
+	return s
+}
+
+func (w *world) send(a engine.Send) {
+	i := w.server(a.To)
+	if i < 0 {
+		w.emit(engine.SendFailed{Exchange: a.Exchange, Failure: engine.Failure{Class: engine.ClassNetwork, Text: "no such host"}})
+		return
+	}
+	w.open[a.Exchange] = true
+	s, t := w.servers[i], w.clock.t
+	if t >= w.scenario.StatsFrom {
+		s.polls++
+	}
+	request := append([]byte(nil), a.Payload...)
+	w.carry(&s.up, t, func() {
+		if reply := s.answer(w.clock.t, request); reply != nil {
+			w.carry(&s.down, w.clock.t, func() { w.arrive(a, reply) })
+		}
+	})
+	w.emit(engine.Sent{Exchange: a.Exchange, Stamp: w.stamp()})
+}
+
+// carry takes a packet over a path, unless it is lost.
+func (w *world) carry(p *path, t float64, deliver func()) {
+	if d, ok := p.delay(t); ok {
+		w.later(t+d, deliver)
+	}
+	if p.model.Duplicate > 0 && p.rng.Float64() < p.model.Duplicate {
+		if d, ok := p.delay(t); ok {
+			w.later(t+d, deliver)
+		}
+	}
+}
+
+func (w *world) arrive(a engine.Send, reply []byte) {
+	if w.open[a.Exchange] {
+		w.handle(engine.Received{Exchange: a.Exchange, From: a.To, Payload: reply, Stamp: w.stamp()})
+	}
+}
+
+func (w *world) server(a netip.AddrPort) int {
+	for i := range w.servers {
+		if netip.AddrPortFrom(address(i), port) == a {
+			return i
+		}
+	}
+	return -1
+}
+
+// happen carries out a scripted event.
+func (w *world) happen(e Event) {
+	switch e.Kind {
+	case "step":
+		w.clock.err += e.By
+		w.clock.moved += e.By
+		w.handle(engine.Jumped{By: proto.FromSeconds(e.By)})
+	case "suspend":
+		w.clock.err += e.By // the hardware clock that bridged the sleep was off
+		w.clock.moved += e.By
+		w.handle(engine.Jumped{By: proto.FromSeconds(e.By), Slept: time.Hour})
+	}
+}
