@@ -64,10 +64,10 @@ func (v Verdict) String() string {
 type Counts [verdicts]uint64
 
 // Of returns one count.
-func (c *Counts) Of(v Verdict) uint64 { return c[v] }
+func (c Counts) Of(v Verdict) uint64 { return c[v] }
 
 // Dropped is the number of datagrams that changed nothing.
-func (c *Counts) Dropped() uint64 {
+func (c Counts) Dropped() uint64 {
 	var n uint64
 	for v := Short; v <= BadAuthenticator; v++ {
 		n += c[v]
