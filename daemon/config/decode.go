@@ -87,6 +87,8 @@ func decodeTable[T any](d *decoder, t *table[T], dst *T, path string, v *value) 
 		if first := r.seen[k]; first != nil {
 			d.problem(e.pos, dot(path, k.name), fmt.Sprintf("written in two spellings, %s at line %d and %s at line %d",
 				first.spelling(), first.pos.Line, e.spelling(), e.pos.Line), "keep only "+k.name)
+			var unused T
+			k.decode(d, &unused, dot(path, k.name), e.value) // for what is wrong in there
 			continue
 		}
 		r.seen[k] = e
@@ -113,8 +115,11 @@ func (r *reading[T]) requireAll(v *value) {
 		applies := k.modes == 0 || r.mode != 0 && k.modes.has(r.mode)
 		if k.required && applies && r.seen[k] == nil && !r.guessed[k] {
 			hint := "add " + k.name + " = " + k.form
-			if k.form == aTable {
+			switch k.form {
+			case aTable:
 				hint = "add [" + dot(r.path, k.name) + "]"
+			case tables:
+				hint = "add [[" + dot(r.path, k.name) + "]]"
 			}
 			r.problem(v.pos, dot(r.path, k.name), "is missing", hint)
 		}

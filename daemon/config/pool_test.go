@@ -51,7 +51,7 @@ func TestPoolProblems(t *testing.T) {
 		{"nothing", "", "p:1:1: nts-pool-ke-server: is missing; add [nts-pool-ke-server]"},
 		{"empty section", "[nts-pool-ke-server]\n", `p:1:2: nts-pool-ke-server.certificate-authority-path: is missing; add certificate-authority-path = path
 p:1:2: nts-pool-ke-server.certificate-chain-path: is missing; add certificate-chain-path = path
-p:1:2: nts-pool-ke-server.key-exchange-servers: is missing; add key-exchange-servers = array of tables
+p:1:2: nts-pool-ke-server.key-exchange-servers: is missing; add [[nts-pool-ke-server.key-exchange-servers]]
 p:1:2: nts-pool-ke-server.listen: is missing; add listen = "ip:port"
 p:1:2: nts-pool-ke-server.private-key-path: is missing; add private-key-path = path`},
 		{"no servers", head + "key-exchange-servers = []\n", `p:6:1: nts-pool-ke-server.key-exchange-servers: is empty; list at least one { domain = "time.example", port = 4460 }`},

@@ -27,7 +27,11 @@ type lack[T any] struct {
 	when   func(*T) bool
 }
 
-const aTable = "table"
+// The forms of keys that hold tables.
+const (
+	aTable = "table"
+	tables = "array of tables"
+)
 
 // table is the keys of one section.
 type table[T any] struct {
@@ -71,7 +75,7 @@ func sub[T, S any](name string, t *table[S], field func(*T) *S, doc string) *key
 // list is a key that holds an array of tables.
 func list[T, S any](name string, t *table[S], field func(*T) *[]S, doc string) *key[T] {
 	return &key[T]{
-		name: name, form: "array of tables", doc: doc,
+		name: name, form: tables, doc: doc,
 		decode: func(d *decoder, dst *T, path string, v *value) bool {
 			if v.kind != arrayValue {
 				d.mismatch(path, v, "an array of tables", "write [["+path+"]] with double brackets")
