@@ -388,3 +388,32 @@ ntp.toml:116:1 observability.log-path /var/log/a 6
 		t.Errorf("got\n%s", got.String())
 	}
 }
+
+func TestInlineTablesMaySpanLines(t *testing.T) {
+	c := load(t, "[synchronization]\nsingle-step-panic-threshold = {\n  forward = 1, # one way\n  backward = 2,\n}\n")
+	if c.Synchronization.SingleStepPanic != (StepLimit{time.Second, 2 * time.Second}) {
+		t.Errorf("limits are %v", c.Synchronization.SingleStepPanic)
+	}
+}
+
+// TestSizesAreBounded checks that no number in a file makes the daemon ask for memory without end or count time over.
+func TestSizesAreBounded(t *testing.T) {
+	for text, high := range map[string]int64{
+		"[[source]]\nmode = \"pool\"\naddress = \"a\"\ncount = %d\n":         255,
+		"[[server]]\nlisten = \"[::]:123\"\nrate-limiting-cache-size = %d\n": 1 << 24,
+		"[[server]]\nlisten = \"[::]:123\"\nrate-limiting-cutoff-ms = %d\n":  1 << 31,
+		ke + "concurrent-connections = %d\n":                                 1 << 20,
+		ke + "longlived-connections = %d\n":                                  1 << 20,
+		ke + "key-exchange-timeout-ms = %d\n":                                1 << 31,
+		"[keyset]\nstale-key-count = %d\n":                                   65535,
+		"[keyset]\nkey-rotation-interval = %d\n":                             1 << 31,
+		"[synchronization]\nminimum-agreeing-sources = %d\n":                 1<<31 - 1,
+	} {
+		if _, problems := Parse("f", fmt.Appendf(nil, text, high)); len(problems) > 0 {
+			t.Errorf("the highest is not taken: %v", problems)
+		}
+		if _, problems := Parse("f", fmt.Appendf(nil, text, high+1)); len(problems) != 1 {
+			t.Errorf(text+"is taken", high+1)
+		}
+	}
+}

@@ -123,7 +123,8 @@ func always[T any](*T) bool { return true }
 type Row struct {
 	Key      string // its path
 	Form     string
-	Default  string // as TOML, or what absence means
+	Default  string // as TOML where Literal, else what absence means
+	Literal  bool
 	Theirs   string // ntpd-rs' default where it differs
 	Row      string // the row of docs/compatibility.md about that difference
 	Required bool
@@ -143,7 +144,7 @@ func rows[T any](t *table[T], prefix string) []Row {
 	var all []Row
 	for _, k := range t.keys {
 		r := Row{
-			Key: prefix + k.name, Form: k.form, Default: k.initial, Theirs: k.theirs, Row: k.row,
+			Key: prefix + k.name, Form: k.form, Default: k.initial, Literal: k.initial != "", Theirs: k.theirs, Row: k.row,
 			Required: k.required, Modes: k.modes.list(), Spelled: k.spelled, Doc: k.doc,
 		}
 		if r.Default == "" {
