@@ -31,6 +31,8 @@ type RateLimiter struct {
 	leakN  atomic.Uint64 // draws so far
 	leak   sipKey
 	poll   int8
+
+	leakOneIn uint64
 }
 
 // Slots are 64 bits wide, so that one atomic operation reads a whole one:
@@ -77,6 +79,8 @@ func NewRateLimiter(slots int, cutoff time.Duration, entropy io.Reader) (*RateLi
 		cutoff: uint64((min(cutoff, maxCutoff) + tick - 1) / tick),
 		key:    sipKey{word(0), word(1)},
 		leak:   sipKey{word(2), word(3)},
+
+		leakOneIn: leakOneIn,
 	}
 	for time.Second<<l.poll < cutoff && l.poll < 17 {
 		l.poll++
@@ -112,7 +116,7 @@ func (l *RateLimiter) Check(now proto.Instant, a netip.Addr) Limit {
 	count := old>>timeBits&countMask + 1
 	slot.CompareAndSwap(old, mark|count&countMask<<timeBits|old&timeMask)
 	switch {
-	case l.leak.sum(l.leakN.Add(1))%leakOneIn == 0:
+	case l.leak.sum(l.leakN.Add(1))%l.leakOneIn == 0:
 		return Within
 	case count > countMask:
 		return Kiss

@@ -17,8 +17,9 @@ type Request struct {
 }
 
 // misdirected reports whether no response may be sent: to a request that went
-// to many ("if not broadcast" in RFC 5905 section 9.2: a server must not answer
-// those), or that has no port to answer to.
+// to many ("If the destination address is not a broadcast address, the server
+// constructs a server (mode 4) packet", RFC 5905 section 9.2), or that has no
+// one to answer to.
 func (q *Request) misdirected() bool {
 	return q.From.Port() == 0 || q.To.IsMulticast() || q.To == broadcast || q.From.Addr().IsMulticast() || q.From.Addr().IsUnspecified()
 }
