@@ -133,7 +133,6 @@ const (
 // certificate had to carry.
 func handshakeError(host string, err error) *Error {
 	const what = "TLS handshake"
-	var alert tls.AlertError
 	var header tls.RecordHeaderError
 	var verify *tls.CertificateVerificationError
 	switch {
@@ -141,22 +140,33 @@ func handshakeError(host string, err error) *Error {
 		return selfSigned()
 	case errors.As(err, &verify):
 		return certificateError(host, verify)
-	case errors.As(err, &alert) && alert == alertNoApplicationProtocol:
+	case isAlert(err, alertNoApplicationProtocol):
 		return &Error{Class: ClassALPN, What: what, Err: err,
 			Hint: "the server does not speak " + nts.ALPN + "; is this the port of its key exchange?"}
-	case errors.As(err, &alert) && alert == alertProtocolVersion:
+	case isAlert(err, alertProtocolVersion):
 		return &Error{Class: ClassTLS, What: what, Err: err, Hint: "the server must support TLS 1.3"}
-	case errors.As(err, &alert):
-		return &Error{Class: ClassTLS, What: what, Err: err}
 	case errors.As(err, &header):
 		return &Error{Class: ClassTLS, What: what, Err: errors.New("the server does not speak TLS"),
 			Hint: "is this the port of its key exchange?"}
 	}
 	e := networkError(what, err)
-	if e.Class == ClassNetwork && strings.HasPrefix(err.Error(), "tls: ") {
+	if e.Class == ClassNetwork && (strings.HasPrefix(err.Error(), "tls: ") || isRemote(err)) {
 		e.Class = ClassTLS
 	}
 	return e
+}
+
+// isRemote reports whether the peer ended the handshake with an alert.
+func isRemote(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
+}
+
+// isAlert reports whether the peer ended the handshake with this alert. The
+// standard library keeps the type of such an error to itself, but not its text.
+func isAlert(err error, alert tls.AlertError) bool {
+	var op *net.OpError
+	return isRemote(err) && errors.As(err, &op) && op.Err.Error() == alert.Error()
 }
 
 // certificateError classifies a certificate that did not verify. It says in
