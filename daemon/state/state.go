@@ -1,0 +1,136 @@
+// Package state is the one place that writes durable files. A file is
+// replaced whole or not at all: after a crash at any instant there is either
+// the old content or the new.
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// WriteFile replaces a file: it writes a temporary one beside it, syncs it,
+// renames it over the old one and syncs the directory. mode is the new file's.
+// On an error the old content is still there, and no temporary file stays
+// behind. Errors name the absolute path and what to do.
+func WriteFile(path string, data []byte, mode fs.FileMode) error {
+	return writeFile(disk{}, path, data, mode)
+}
+
+// filesystem is what writeFile does to a disk, so that tests can make each
+// step fail.
+type filesystem interface {
+	create(dir, pattern string) (file, error)
+	rename(from, to string) error
+	remove(path string) error
+	syncDir(path string) error
+}
+
+type file interface {
+	io.WriteCloser
+	Name() string
+	Chmod(fs.FileMode) error
+	Sync() error
+}
+
+func writeFile(on filesystem, path string, data []byte, mode fs.FileMode) (err error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		abs = path
+	}
+	defer func() {
+		if err != nil {
+			err = explain(abs, err)
+		}
+	}()
+	dir := filepath.Dir(abs)
+	f, err := on.create(dir, "."+filepath.Base(abs)+".*")
+	if err != nil {
+		return err
+	}
+	if err := fill(f, data, mode); err != nil {
+		return errors.Join(err, on.remove(f.Name()))
+	}
+	if err := on.rename(f.Name(), abs); err != nil {
+		return errors.Join(err, on.remove(f.Name()))
+	}
+	return on.syncDir(dir)
+}
+
+// fill writes and syncs a new file. Its mode is set before there is anything
+// in it to read.
+func fill(f file, data []byte, mode fs.FileMode) error {
+	err := f.Chmod(mode)
+	if err == nil {
+		_, err = f.Write(data)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// explain makes one line of an error: the file, the cause, the remedy.
+func explain(path string, err error) error {
+	hint := ""
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		hint = "; make the directory " + filepath.Dir(path)
+	case errors.Is(err, fs.ErrPermission):
+		hint = "; let the daemon write to the directory " + filepath.Dir(path)
+	case errors.Is(err, syscall.ENOSPC):
+		hint = "; make room on the disk"
+	case errors.Is(err, syscall.EROFS):
+		hint = "; the file system is read-only: choose a path on another"
+	}
+	return fmt.Errorf("could not write %s: %w%s", path, cause(err), hint)
+}
+
+// cause leaves out the paths that errors of package os repeat.
+func cause(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	if l, ok := errors.AsType[*os.LinkError](err); ok {
+		return l.Err
+	}
+	return err
+}
+
+// ErrTooLarge means that a file is longer than it could be.
+var ErrTooLarge = errors.New("the file is too large to be what it should be")
+
+// ReadFile reads a file of at most limit octets.
+func ReadFile(path string, limit int64) ([]byte, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		abs = path
+	}
+	f, err := os.Open(abs)
+	if err != nil {
+		return nil, fmt.Errorf("could not read %s: %w", abs, cause(err))
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("could not read %s: %w", abs, cause(err))
+	case int64(len(data)) > limit:
+		return nil, fmt.Errorf("could not read %s: %w", abs, ErrTooLarge)
+	}
+	return data, nil
+}
+
+// Exposed reports whether others than the owner and its group may read, write
+// or run a file, which no file with secrets should allow.
+func Exposed(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().Perm()&0o007 != 0
+}
