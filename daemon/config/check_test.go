@@ -94,6 +94,13 @@ func TestFirstPollIsFitted(t *testing.T) {
 	}
 }
 
+func TestPollMayBeFixed(t *testing.T) {
+	c := load(t, "[source-defaults]\npoll-interval-limits = { min = 6, max = 6 }\n")
+	if c.SourceDefaults.Poll != (Poll{6, 6, 6}) {
+		t.Errorf("poll is %v", c.SourceDefaults.Poll)
+	}
+}
+
 func TestModeWarning(t *testing.T) {
 	if w, yes := ModeWarning("/etc/ntp.toml", 0o646); !yes || w.String() != "/etc/ntp.toml: unrestricted config file permissions: others can write it; run chmod o-w" {
 		t.Errorf("0646 gives %v, %q", yes, w)

@@ -417,3 +417,33 @@ func TestSizesAreBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestServerNamesThatAreGood(t *testing.T) {
+	for _, name := range []string{"time.example", "time.example.", "192.0.2.1", "2001:db8::1", strings.Repeat("a", 255)} {
+		if got := load(t, ke+"ntp-server = \""+name+"\"\n").NTSKEServers[0].NTPServer; got != name {
+			t.Errorf("%s is taken as %s", name, got)
+		}
+	}
+}
+
+func TestReferenceIDs(t *testing.T) {
+	for text, want := range map[string]string{"": "    ", "A B": "A B ", "GPSD": "GPSD", "~": "~   "} {
+		if got := load(t, "[synchronization]\nreference-id = \""+text+"\"\n").Synchronization.ReferenceID; string(got[:]) != want {
+			t.Errorf("%q is %q", text, got)
+		}
+	}
+	if _, problems := Parse("f", []byte("[synchronization]\nreference-id = \"\\u007f\"\n")); len(problems) != 1 {
+		t.Errorf("a control character gives %v", problems)
+	}
+}
+
+func TestNamesOfModes(t *testing.T) {
+	for m := ModeServer; m <= ModeCSPTP; m++ {
+		if got, ok := modeNamed(m.String()); !ok || got != m {
+			t.Errorf("%s is %d", m, got)
+		}
+	}
+	if got := Mode(0).String() + Mode(9).String() + Effect(9).String(); got != "Mode(0)Mode(9)Effect(9)" {
+		t.Errorf("what has no name is %s", got)
+	}
+}

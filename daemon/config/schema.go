@@ -15,7 +15,7 @@ type key[T any] struct {
 	spelled  []string // older spellings in the same table
 	lacks    []lack[T]
 
-	decode func(d *decoder, dst *T, path string, v *value) bool
+	decode func(d *decoder, dst *T, path string, v *value)
 	fill   func(dst *T)              // stores the defaults of a table of its own
 	nested func(prefix string) []Row // the keys of a table of its own
 }
@@ -47,12 +47,10 @@ type kind[V any] struct {
 
 // val is a key that holds a plain value.
 func val[T, V any](name string, k kind[V], field func(*T) *V, doc string) *key[T] {
-	return &key[T]{name: name, form: k.form, doc: doc, decode: func(d *decoder, dst *T, path string, v *value) bool {
-		x, ok := k.read(d, path, v)
-		if ok {
+	return &key[T]{name: name, form: k.form, doc: doc, decode: func(d *decoder, dst *T, path string, v *value) {
+		if x, ok := k.read(d, path, v); ok {
 			*field(dst) = x
 		}
-		return ok
 	}}
 }
 
@@ -60,12 +58,12 @@ func val[T, V any](name string, k kind[V], field func(*T) *V, doc string) *key[T
 func sub[T, S any](name string, t *table[S], field func(*T) *S, doc string) *key[T] {
 	return &key[T]{
 		name: name, form: aTable, doc: doc,
-		decode: func(d *decoder, dst *T, path string, v *value) bool {
+		decode: func(d *decoder, dst *T, path string, v *value) {
 			if v.kind != tableValue {
 				d.mismatch(path, v, "a table", "write ["+path+"]")
-				return false
+				return
 			}
-			return decodeTable(d, t, field(dst), path, v)
+			decodeTable(d, t, field(dst), path, v)
 		},
 		fill:   func(dst *T) { fill(t, field(dst), 0) },
 		nested: func(prefix string) []Row { return rows(t, prefix+name+".") },
@@ -76,23 +74,20 @@ func sub[T, S any](name string, t *table[S], field func(*T) *S, doc string) *key
 func list[T, S any](name string, t *table[S], field func(*T) *[]S, doc string) *key[T] {
 	return &key[T]{
 		name: name, form: tables, doc: doc,
-		decode: func(d *decoder, dst *T, path string, v *value) bool {
+		decode: func(d *decoder, dst *T, path string, v *value) {
 			if v.kind != arrayValue {
 				d.mismatch(path, v, "an array of tables", "write [["+path+"]] with double brackets")
-				return false
+				return
 			}
-			good := true
 			for _, e := range v.list {
 				if e.kind != tableValue {
 					d.mismatch(path, e, "a table", "write [["+path+"]]")
-					good = false
 					continue
 				}
 				var s S
-				good = decodeTable(d, t, &s, path, e) && good
+				decodeTable(d, t, &s, path, e)
 				*field(dst) = append(*field(dst), s)
 			}
-			return good
 		},
 		nested: func(prefix string) []Row { return rows(t, prefix+name+".") },
 	}

@@ -140,6 +140,14 @@ func TestMeasurementNoiseEstimate(t *testing.T) {
 	}
 }
 
+func TestDistanceStopsAtItsLimit(t *testing.T) {
+	for _, d := range [][2]string{{"a", "abcdef"}, {"abcdef", "a"}} {
+		if got := distance(d[0], d[1], 2); got != 3 {
+			t.Errorf("%q to %q is %d", d[0], d[1], got)
+		}
+	}
+}
+
 func TestDistance(t *testing.T) {
 	for _, d := range []struct {
 		a, b string
