@@ -1,0 +1,180 @@
+package logging
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestAFileIsAppendedToAndReopened(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(path, []byte("from before\n"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	l.Info("one")
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	l.Info("two")
+	if err := l.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	l.Info("three")
+	if err := l.Reopen(); err != nil { // the same file: nothing is lost
+		t.Fatal(err)
+	}
+	l.Info("four")
+	old, _ := os.ReadFile(path + ".1")
+	fresh, _ := os.ReadFile(path)
+	if got := messages(string(old)); got != "from before one two" {
+		t.Errorf("the old file: %q", got)
+	}
+	if got := messages(string(fresh)); got != "three four" {
+		t.Errorf("the new file: %q", got)
+	}
+	if !strings.Contains(string(fresh), "time=") || strings.Contains(string(fresh), "\x1b") {
+		t.Errorf("a file has timestamps and no colours: %q", fresh)
+	}
+}
+
+// messages are the msg values of a text log, or whole lines without one.
+func messages(log string) string {
+	var out []string
+	for line := range strings.Lines(log) {
+		line = strings.TrimSpace(line)
+		if _, m, ok := strings.Cut(line, "msg="); ok {
+			line = m
+		}
+		out = append(out, line)
+	}
+	return strings.Join(out, " ")
+}
+
+func TestAFailedReopenKeepsTheOldFile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "log")
+	l, err := Open(Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := os.Rename(dir, dir+"2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Reopen(); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("got %v, want an error that names the file", err)
+	}
+	l.Info("kept")
+	if b, _ := os.ReadFile(filepath.Join(dir+"2", "log")); messages(string(b)) != "kept" {
+		t.Errorf("the old file holds %q", b)
+	}
+}
+
+func TestTheJournalGetsNoTimestamps(t *testing.T) {
+	for journal, want := range map[bool]bool{true: false, false: true} {
+		var b bytes.Buffer
+		l := slog.New(handler(&b, Options{Journal: journal, Level: LevelTrace}, false))
+		l.Info("x", "k", 1)
+		if got := strings.Contains(b.String(), "time="); got != want {
+			t.Errorf("journal %v: %q", journal, b.String())
+		}
+	}
+}
+
+func TestColoursFollowTheTerminalUnlessSet(t *testing.T) {
+	yes, no := true, false
+	for _, c := range []struct {
+		terminal bool
+		set      *bool
+		want     bool
+	}{{true, nil, true}, {false, nil, false}, {true, &no, false}, {false, &yes, true}} {
+		var b bytes.Buffer
+		slog.New(handler(&b, Options{Colours: c.set}, c.terminal)).Warn("x")
+		if got := strings.Contains(b.String(), "\x1b["); got != c.want {
+			t.Errorf("terminal %v, set %v: %q", c.terminal, c.set != nil, b.String())
+		}
+	}
+}
+
+func TestLevels(t *testing.T) {
+	var b bytes.Buffer
+	l := slog.New(handler(&b, Options{Level: LevelTrace}, false))
+	l.Log(t.Context(), LevelTrace, "deep")
+	if !strings.Contains(b.String(), "level=TRACE") {
+		t.Errorf("got %q", b.String())
+	}
+	if _, err := ParseLevel("loud"); err == nil || !strings.Contains(err.Error(), `"loud": use trace`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// lockedBuffer is a buffer that a timer writes to as well.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *lockedBuffer) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b.Reset()
+}
+
+func TestStrangersGetTenLinesAMinuteAndACount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b lockedBuffer
+		l := Limit(slog.New(handler(&b, Options{Journal: true}, false)))
+		for i := range 25 {
+			l.Info("knock", "n", i)
+		}
+		l.Info("other")
+		synctest.Wait()
+		if got := strings.Count(b.String(), "msg=knock"); got != Burst {
+			t.Errorf("%d lines at once instead of %d", got, Burst)
+		}
+		if !strings.Contains(b.String(), "msg=other") {
+			t.Error("another message was held back")
+		}
+		time.Sleep(Window)
+		synctest.Wait()
+		if want := `knock (and 15 more like it in the last minute)`; strings.Count(b.String(), want) != 1 {
+			t.Errorf("no summary: %s", b.String())
+		}
+		b.Reset()
+		l.Info("knock")
+		if !strings.Contains(b.String(), "msg=knock\n") {
+			t.Errorf("the next window is closed: %q", b.String())
+		}
+		time.Sleep(2 * Window)
+		synctest.Wait()
+		if strings.Contains(b.String(), "more like it") {
+			t.Errorf("a summary of nothing: %q", b.String())
+		}
+	})
+}
