@@ -68,7 +68,7 @@ func (a *Association) poll(now proto.Now, desired int8, soon bool) ([]byte, erro
 		nonce:    q.nonce,
 		began:    now,
 		sent:     proto.Stamp{At: now.Wall, Source: proto.StampDaemon},
-		closes:   now.Mono.Add(min(replyWindow, interval)),
+		closes:   now.Mono.Add(min(replyWindow, interval-stampWait)),
 		exponent: exponent,
 	}
 	copy(a.flight.uniqueID[:], q.uniqueID)

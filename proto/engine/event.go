@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"fmt"
+	"io"
 	"net/netip"
 	"time"
 
@@ -53,11 +55,8 @@ const (
 // the same, so that no log or recording holds it.
 type Secret []byte
 
-// String hides the secret.
-func (Secret) String() string { return "<secret>" }
-
-// GoString hides the secret.
-func (Secret) GoString() string { return "<secret>" }
+// Format hides the secret, whatever the verb.
+func (Secret) Format(f fmt.State, _ rune) { io.WriteString(f, "<secret>") }
 
 // MarshalText hides the secret.
 func (Secret) MarshalText() ([]byte, error) { return []byte("<secret>"), nil }

@@ -36,7 +36,8 @@ func (e *Engine) outcome(s *source, l *live, o client.Outcome) {
 		l.exchange = 0
 	}
 	if o.Measured {
-		e.discipline.Reachable(l.id, e.fit(l))
+		l.fit = e.fit(l) // what this reply says counts for its measurement
+		e.discipline.Reachable(l.id, l.fit)
 		e.discipline.Observe(e.now, l.id, o.Measurement)
 		e.serving.changed = true
 		e.reportSource(s, l, Incident{Level: Debug, Code: "measurement", Text: describe(o.Measurement)})
