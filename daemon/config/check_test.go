@@ -149,6 +149,15 @@ ntp.toml:155:1: nts-ke-server.accept-ntp-versions: NTPv5 is not built yet; remov
 	}
 }
 
+func TestCoarserStampsAreNamed(t *testing.T) {
+	for _, mode := range []string{"software", "kernel-recv"} {
+		c := load(t, "[clock]\ntimestamp-mode = \""+mode+"\"\n")
+		if len(c.Unbuilt) != 1 || len(c.Refusals()) != 0 || c.Unbuilt[0].Key != "clock.timestamp-mode" {
+			t.Errorf("%s: unbuilt %v", mode, c.Unbuilt)
+		}
+	}
+}
+
 func TestAutoVersionIsNotRefused(t *testing.T) {
 	c := load(t, "[[source]]\nmode = \"server\"\naddress = \"a\"\nntp-version = \"auto\"\n")
 	if len(c.Unbuilt) != 1 || len(c.Refusals()) != 0 || c.FailsValidate() {
@@ -158,7 +167,7 @@ func TestAutoVersionIsNotRefused(t *testing.T) {
 
 // What is built, written out as its default, is not called unbuilt.
 func TestBuiltValuesAreNotNamed(t *testing.T) {
-	c := load(t, "[[source]]\nmode = \"nts\"\naddress = \"a\"\nenable-srv-resolution = false\nntp-version = 4\n[[server]]\nlisten = \"[::]:123\"\naccept-ntp-versions = [3, 4]\n[clock]\ntimestamp-mode = \"kernel-recv\"\n"+ke+"accept-ntp-versions = [4]\n")
+	c := load(t, "[[source]]\nmode = \"nts\"\naddress = \"a\"\nenable-srv-resolution = false\nntp-version = 4\n[[server]]\nlisten = \"[::]:123\"\naccept-ntp-versions = [3, 4]\n[clock]\ntimestamp-mode = \"kernel-all\"\n"+ke+"accept-ntp-versions = [4]\n")
 	if len(c.Unbuilt) != 0 || len(c.Warnings) != 0 {
 		t.Errorf("unbuilt %v, warnings %v", c.Unbuilt, c.Warnings)
 	}

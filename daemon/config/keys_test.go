@@ -319,6 +319,9 @@ func TestDefaults(t *testing.T) {
 		s.RequireNTS != RequireNothing || !slices.Equal(s.AcceptNTPVersions, []uint8{3, 4}) || fmt.Sprint(s.Allowlist.Filter) != "[::/0 0.0.0.0/0]" {
 		t.Errorf("server is %+v", s)
 	}
+	if l := c.Servers[0].Allowlist; l.Pos.IsValid() || l.Has("filter") || c.Servers[0].Has("allowlist") || c.Servers[0].At("allowlist") != c.Servers[0].Pos {
+		t.Errorf("a default claims a place in the file: %+v", l.Table)
+	}
 	if s := c.NTSKEServers[0]; s.KeyExchangeTimeout != time.Second || s.ConcurrentConnections != 512 || s.LonglivedConnections != 51 || s.NTPPort != 0 || s.NTPServer != "" ||
 		!slices.Equal(s.AcceptNTPVersions, []uint8{4}) {
 		t.Errorf("key exchange is %+v", s)

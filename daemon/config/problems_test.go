@@ -45,6 +45,8 @@ var bad = []struct {
 		"f:5:2: keyset: written twice, first at line 1; join the two\nf:6:1: keyset.stale-key-count: written twice, first at line 2; keep one of them"},
 	{"table and array", "[keyset]\n[[keyset]]\n", "f:2:3: keyset: is written as [[keyset]] here but otherwise at line 1; use one form"},
 	{"array and table", "[[server]]\nlisten = \"[::]:123\"\n[server]\n", "f:3:2: server: is written as [server] here but as [[server]] at line 1; use double brackets for each"},
+	{"table over an array", "server = []\n[server]\n", "f:2:2: server: written twice, first at line 1; keep one of them"},
+	{"table in an array", "server = []\n[server.allowlist]\n", "f:2:2: server: is not a table that can hold more: it is written at line 1; write the keys there"},
 	{"table over a value", "keyset = 3\n[keyset]\n[keyset.x]\n",
 		"f:1:10: keyset: expected a table, found 3; write [keyset]\n" +
 			"f:2:2: keyset: written twice, first at line 1; keep one of them\n" +

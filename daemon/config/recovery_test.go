@@ -6,7 +6,7 @@ func TestLooksLikeHeader(t *testing.T) {
 	for line, want := range map[string]bool{
 		"[server]": true, "[[server]]": true, "  [ server.denylist ] # x": true, "[[server]]\r\n": true,
 		"": false, "server": false, "[]": false, "[1]": false, "[ 0, 1 ]": false, "[\"a\"]": false, "[server": false, "[[server]": false,
-		"[server] = 1": false, "[server],": false, "[9a]": false,
+		"[server] = 1": false, "[server],": false, "[9a]": false, "[0a]": false, "[Zz_9-aA]": true,
 	} {
 		if got := looksLikeHeader(line); got != want {
 			t.Errorf("%q: %v", line, got)
