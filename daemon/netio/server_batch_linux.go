@@ -2,7 +2,7 @@ package netio
 
 import (
 	"net/netip"
-	"time"
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -85,7 +85,9 @@ func (s *ServerSocket) Receive(b *ServerBatch) (int, error) {
 		h.Flags = 0
 	}
 	if err := s.raw.Read(b.read); err != nil {
-		return 0, err
+		// There are no deadlines here, and the poller's own error for a closed
+		// file has no name.
+		return 0, os.ErrClosed
 	}
 	if b.receiveErrno != 0 {
 		return 0, b.receiveErrno
@@ -95,7 +97,7 @@ func (s *ServerSocket) Receive(b *ServerBatch) (int, error) {
 		b.slots[i].accept(&b.in[i])
 		if d := &b.slots[i].datagram; d.Stamp.Source == proto.StampNone {
 			if own.Source == proto.StampNone {
-				own = proto.Stamp{At: proto.FromTime(time.Now()), Source: proto.StampDaemon}
+				own = daemonStamp()
 			}
 			d.Stamp = own
 		}

@@ -52,15 +52,10 @@ func (s *slot) source() netip.AddrPort {
 func (s *slot) control(level, kind int32, data []byte) {
 	d := &s.datagram
 	switch {
-	case level == unix.SOL_SOCKET && kind == unix.SO_TIMESTAMPNS_NEW && len(data) >= 16:
-		ne := binary.NativeEndian
-		d.Stamp = proto.Stamp{
-			At:     proto.FromUnix(int64(ne.Uint64(data)), int64(ne.Uint64(data[8:]))),
-			Source: proto.StampKernel,
+	case level == unix.SOL_SOCKET && (kind == unix.SO_TIMESTAMPING_NEW || kind == unix.SO_TIMESTAMPING_OLD):
+		if at := softwareTime(data, kind == unix.SO_TIMESTAMPING_NEW); !at.IsZero() {
+			d.Stamp = proto.Stamp{At: at, Source: proto.StampKernel, Err: kernelErr}
 		}
-	case level == unix.SOL_SOCKET && kind == unix.SCM_TIMESTAMPNS && len(data) >= int(unsafe.Sizeof(unix.Timespec{})):
-		t := (*unix.Timespec)(unsafe.Pointer(&data[0]))
-		d.Stamp = proto.Stamp{At: proto.FromUnix(t.Unix()), Source: proto.StampKernel}
 	case level == unix.IPPROTO_IP && kind == unix.IP_PKTINFO && len(data) >= unix.SizeofInet4Pktinfo:
 		i := (*unix.Inet4Pktinfo)(unsafe.Pointer(&data[0]))
 		d.To = netip.AddrFrom4(i.Addr)

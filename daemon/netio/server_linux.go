@@ -128,9 +128,7 @@ func prepareServer(fd int, ipv6, dual, shared bool) error {
 		_ = ask(unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_INTERFACE)
 	}
 	// Without kernel timestamps the daemon takes its own.
-	if ask(unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, 1) != nil {
-		_ = ask(unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
-	}
+	_ = enableStamps(fd, unix.SOF_TIMESTAMPING_SOFTWARE|unix.SOF_TIMESTAMPING_RX_SOFTWARE)
 	if ask(unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
 		_ = ask(unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
 	}

@@ -1,123 +1,25 @@
 package serve
 
 import (
+	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
-	"log/slog"
+	"fmt"
 	"net"
 	"net/netip"
-	"sync/atomic"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/ntpd-go/ntpd-go/daemon/netio"
 	"github.com/ntpd-go/ntpd-go/proto"
+	"github.com/ntpd-go/ntpd-go/proto/aead"
 	"github.com/ntpd-go/ntpd-go/proto/cookie"
 	"github.com/ntpd-go/ntpd-go/proto/server"
 )
-
-// realtime is a clock like System: CLOCK_REALTIME itself.
-type realtime struct{}
-
-func (realtime) Now() (proto.Timestamp, error) { return proto.FromTime(time.Now()), nil }
-func (realtime) Convert(t proto.Timestamp) (proto.Timestamp, proto.Duration, error) {
-	return t, 0, nil
-}
-
-// shifted is a clock that runs elsewhere than CLOCK_REALTIME.
-type shifted struct{ by proto.Duration }
-
-func (c shifted) Now() (proto.Timestamp, error) { return proto.FromTime(time.Now()).Add(c.by), nil }
-func (c shifted) Convert(t proto.Timestamp) (proto.Timestamp, proto.Duration, error) {
-	return t.Add(c.by), 0, nil
-}
-
-// broken is a clock that cannot be read.
-type broken struct{}
-
-var errBroken = errors.New("no clock")
-
-func (broken) Now() (proto.Timestamp, error) { return 0, errBroken }
-func (broken) Convert(proto.Timestamp) (proto.Timestamp, proto.Duration, error) {
-	return 0, 0, errBroken
-}
-
-// policy answers everyone.
-var policy = server.Config{Versions: server.Version3And4}
-
-// config is a configuration that serves sections by a clock, synchronised at
-// stratum 2.
-func config(t testing.TB, clock Clock, sections ...Section) Config {
-	t.Helper()
-	keys, err := cookie.NewKeyset(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := Config{
-		Sections: sections, Clock: clock, Entropy: rand.Reader, Log: slog.New(slog.DiscardHandler),
-		Snapshot: new(atomic.Pointer[server.TimeSnapshot]), Keys: new(atomic.Pointer[cookie.Keyset]),
-	}
-	cfg.Keys.Store(keys)
-	cfg.Snapshot.Store(&server.TimeSnapshot{Stratum: 2, RefID: proto.RefIDText("TEST"), Precision: -23, ValidUntil: proto.Never})
-	return cfg
-}
-
-// start serves until the test ends.
-func start(t testing.TB, cfg Config) *Server {
-	t.Helper()
-	s := New(cfg)
-	if err := s.Listen(); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { s.Serve(ctx); close(done) }()
-	t.Cleanup(func() { cancel(); <-done })
-	return s
-}
-
-// dial opens a client socket that hears only the address it asks.
-func dial(t testing.TB, to netip.AddrPort) *net.UDPConn {
-	t.Helper()
-	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// request is a client's request with a transmit timestamp.
-func request(version uint8, transmit proto.Timestamp) []byte {
-	h := proto.Header{Version: version, Mode: proto.ModeClient, Poll: 6, Transmit: transmit}
-	return h.Append(nil)
-}
-
-// ask sends a request and returns the answer.
-func ask(t testing.TB, c *net.UDPConn, payload []byte) proto.Header {
-	t.Helper()
-	if _, err := c.Write(payload); err != nil {
-		t.Fatal(err)
-	}
-	buf := make([]byte, 2048)
-	n, err := c.Read(buf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := proto.ParseHeader(buf[:n])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
-}
-
-// at is an address with the port of another.
-func at(addr string, port netip.AddrPort) netip.AddrPort {
-	return netip.AddrPortFrom(netip.MustParseAddr(addr), port.Port())
-}
 
 // TestAnswersFromTheAddressThatWasAsked: the client's sockets are connected, so
 // that an answer from another address would not arrive.
@@ -132,17 +34,401 @@ func TestAnswersFromTheAddressThatWasAsked(t *testing.T) {
 		{"[::1]:0", []string{"::1"}},
 	} {
 		t.Run(test.listen, func(t *testing.T) {
-			s := start(t, config(t, realtime{}, Section{Listen: netip.MustParseAddrPort(test.listen), Policy: policy}))
+			s := start(t, config(t, realtime{}, listening(test.listen)))
 			for i, a := range test.asked {
-				c := dial(t, at(a, s.Addrs()[0]))
-				h := ask(t, c, request(4, proto.Timestamp(1000+i)))
+				h := ask(t, dial(t, at(a, s.Addrs()[0])), request(4, proto.Timestamp(1000+i)))
 				if h.Mode != proto.ModeServer || h.Version != 4 || h.Stratum != 2 || h.Poll != 6 || h.Origin != proto.Timestamp(1000+i) {
 					t.Errorf("%s answered %+v", a, h)
 				}
 			}
-			if got := s.Stats()[0]; got.AcceptedPackets != uint64(len(test.asked)) {
-				t.Errorf("counted %+v", got)
-			}
 		})
+	}
+}
+
+// TestServesTheClock: both timestamps of an answer are those of the clock that
+// is steered, wherever CLOCK_REALTIME is.
+func TestServesTheClock(t *testing.T) {
+	const by = -1000 * proto.Second
+	s := start(t, config(t, shifted{by}, listening("127.0.0.1:0")))
+	before := proto.FromTime(time.Now()).Add(by)
+	h := ask(t, dial(t, s.Addrs()[0]), request(4, 1))
+	after := proto.FromTime(time.Now()).Add(by)
+	if h.Receive.Before(before) || h.Transmit.Before(h.Receive) || after.Before(h.Transmit) {
+		t.Errorf("receive %v and transmit %v are not between %v and %v", h.Receive, h.Transmit, before, after)
+	}
+}
+
+// TestSections: each has its policy and its counters.
+func TestSections(t *testing.T) {
+	deny, err := server.NewAccessList(server.Rule{}, server.Rule{Action: server.Deny})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := listening("127.0.0.1:0")
+	second.Policy.Access = deny
+	s := start(t, config(t, realtime{}, listening("127.0.0.1:0"), second))
+	for range 2 {
+		if h := ask(t, dial(t, s.Addrs()[0]), request(4, 1)); h.Stratum != 2 {
+			t.Errorf("first section: %+v", h)
+		}
+	}
+	if h := ask(t, dial(t, s.Addrs()[1]), request(4, 1)); h.RefID != proto.KissDeny {
+		t.Errorf("second section: %+v", h)
+	}
+	want := []server.Stats{{ReceivedPackets: 2, AcceptedPackets: 2}, {ReceivedPackets: 1, DeniedPackets: 1}}
+	if got := s.Stats(); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestFollowsSnapshots: what is published is served from the next request on,
+// and a stale or missing snapshot means unsynchronised.
+func TestFollowsSnapshots(t *testing.T) {
+	cfg := config(t, realtime{}, listening("127.0.0.1:0"))
+	s := start(t, cfg)
+	c := dial(t, s.Addrs()[0])
+	for i, test := range []struct {
+		snapshot *server.TimeSnapshot
+		stratum  uint8
+	}{
+		{&server.TimeSnapshot{Stratum: 3, ValidUntil: proto.Never}, 3},
+		{&server.TimeSnapshot{Stratum: 4, ValidUntil: boottime().Add(time.Hour)}, 4},
+		{&server.TimeSnapshot{Stratum: 4, ValidUntil: boottime().Add(-time.Second)}, 16},
+		{nil, 16},
+	} {
+		cfg.Snapshot.Store(test.snapshot)
+		if h := ask(t, c, request(4, 1)); h.Stratum != test.stratum || (h.Leap == proto.LeapUnsynchronised) != (test.stratum == 16) {
+			t.Errorf("%d: %+v", i, h)
+		}
+	}
+}
+
+// TestFollowsKeys: NTS works with the keys of the moment.
+func TestFollowsKeys(t *testing.T) {
+	cfg := config(t, realtime{}, listening("127.0.0.1:0"))
+	s := start(t, cfg)
+	c := dial(t, s.Addrs()[0])
+	ask(t, c, protected(t, cfg.Keys.Load()))
+	other, err := cookie.NewKeyset(cfg.Entropy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := protected(t, cfg.Keys.Load())
+	cfg.Keys.Store(other)
+	if h := ask(t, c, payload); h.RefID != proto.KissNTSN {
+		t.Errorf("cookie of other keys: %+v", h)
+	}
+	ask(t, c, protected(t, other))
+	want := server.Stats{ReceivedPackets: 3, AcceptedPackets: 2, NTSReceivedPackets: 3, NTSAcceptedPackets: 2, NTSNakPackets: 1}
+	if got := s.Stats()[0]; got != want {
+		t.Errorf("%+v", got)
+	}
+}
+
+// protected is an NTS request with a cookie of a key set.
+func protected(t testing.TB, k *cookie.Keyset) []byte {
+	t.Helper()
+	key := bytes.Repeat([]byte{1}, aead.AESSIVCMAC256.KeyLen())
+	ck, err := k.Seal(nil, cookie.Contents{Algorithm: aead.AESSIVCMAC256, S2C: key, C2S: key}, make([]byte, cookie.NonceLen))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := aead.New(aead.AESSIVCMAC256, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := proto.AppendField(request(4, 1), proto.FieldUniqueIdentifier, make([]byte, 32), proto.MinFieldLen)
+	if err == nil {
+		b, err = proto.AppendField(b, proto.FieldCookie, ck, proto.MinFieldLen)
+	}
+	if err == nil {
+		b, err = aead.AppendField(b, a, make([]byte, 16), nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestWorkers: several sockets on one port answer, together as one section.
+func TestWorkers(t *testing.T) {
+	sec := listening("127.0.0.1:0")
+	sec.Workers = 3
+	s := start(t, config(t, realtime{}, sec))
+	const clients = 30
+	for i := range clients {
+		if h := ask(t, dial(t, s.Addrs()[0]), request(4, proto.Timestamp(i+1))); h.Origin != proto.Timestamp(i+1) {
+			t.Errorf("client %d: %+v", i, h)
+		}
+	}
+	if got := s.Stats()[0].AcceptedPackets; got != clients {
+		t.Errorf("%d answers counted", got)
+	}
+	busy := 0
+	for i := range s.sections[0].counters {
+		if s.sections[0].counters[i].Verdict(server.Accepted) > 0 {
+			busy++
+		}
+	}
+	if busy < 2 {
+		t.Errorf("%d of 3 workers had something to do", busy)
+	}
+	// Sharing the port among ourselves does not mean sharing it with others.
+	again := listening(s.Addrs()[0].String())
+	again.Workers = 3
+	if err := New(config(t, realtime{}, again)).Listen(); !errors.Is(err, ErrInUse) {
+		t.Errorf("a second daemon: %v", err)
+	}
+}
+
+// TestBothFamilies: the unspecified addresses of both families on one port.
+func TestBothFamilies(t *testing.T) {
+	probe, err := net.ListenUDP("udp4", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := probe.LocalAddr().(*net.UDPAddr).Port
+	probe.Close()
+	s := start(t, config(t, realtime{}, listening(fmt.Sprintf("[::]:%d", port)), listening(fmt.Sprintf("0.0.0.0:%d", port))))
+	ask(t, dial(t, at("::1", s.Addrs()[0])), request(4, 1))
+	ask(t, dial(t, at("127.0.0.1", s.Addrs()[1])), request(4, 1))
+	for i, got := range s.Stats() {
+		if got.AcceptedPackets != 1 {
+			t.Errorf("section %d: %+v", i, got)
+		}
+	}
+}
+
+// one is a worker that the test runs batch by batch.
+func one(t *testing.T, clock Clock) (w *worker, c *net.UDPConn) {
+	t.Helper()
+	socket, err := netio.OpenServer(netio.ServerConfig{Listen: netip.MustParseAddrPort("0.0.0.0:0")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { socket.Close() })
+	cfg := config(t, clock)
+	return newWorker(socket, policy, new(server.Counters), &cfg), dial(t, at("127.0.0.1", socket.Local()))
+}
+
+// TestBatches: more requests than fit a batch, and many more than leave
+// together, are all answered, each with its own origin.
+func TestBatches(t *testing.T) {
+	w, c := one(t, realtime{})
+	const requests = batchLen + 7
+	for i := range requests {
+		if _, err := c.Write(request(4, proto.Timestamp(i+1))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for w.counters.Verdict(server.Accepted) < requests {
+		if err := w.serve(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	buf := make([]byte, 100)
+	for i := range requests {
+		n, err := c.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h, err := proto.ParseHeader(buf[:n]); err != nil || h.Origin != proto.Timestamp(i+1) {
+			t.Errorf("answer %d is for %v, %v", i, h.Origin, err)
+		}
+	}
+}
+
+// TestBrokenClock: without the time there is no answer.
+func TestBrokenClock(t *testing.T) {
+	w, c := one(t, broken{})
+	if _, err := c.Write(request(4, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.serve(); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.counters.Verdict(server.NoTime); got != 1 {
+		t.Errorf("counted %d", got)
+	}
+}
+
+// TestBroadcastIsNotAnswered: a request to all is dropped and counted.
+func TestBroadcastIsNotAnswered(t *testing.T) {
+	w, c := one(t, realtime{})
+	all, err := net.ListenUDP("udp4", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Close()
+	if _, err := all.WriteToUDPAddrPort(request(4, 1), at("127.255.255.255", w.socket.Local())); err != nil {
+		t.Skipf("no broadcast address here: %v", err)
+	}
+	if _, err := c.Write(request(4, 2)); err != nil {
+		t.Fatal(err)
+	}
+	for w.counters.Verdict(server.Accepted) == 0 {
+		if err := w.serve(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := w.counters.Verdict(server.WrongTarget); got != 1 {
+		t.Errorf("counted %d", got)
+	}
+	if err := all.SetReadDeadline(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := all.Read(make([]byte, 100)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("answered with %d octets, %v", n, err)
+	}
+}
+
+// TestSendErrors: a response that could not be sent is counted.
+func TestSendErrors(t *testing.T) {
+	w, c := one(t, realtime{})
+	if _, err := c.Write(request(4, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := w.socket.Receive(w.batch); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	w.answer(0, w.snapshot.Load(), nil, boottime())
+	if err := w.socket.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.flush()
+	var got server.Stats
+	w.counters.AddTo(&got)
+	if got.ResponseSendErrors != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestStops: when the context ends, the workers do, and the port is free.
+func TestStops(t *testing.T) {
+	s := New(config(t, realtime{}, listening("127.0.0.1:0")))
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	addr := s.Addrs()[0]
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { s.Serve(ctx); close(done) }()
+	ask(t, dial(t, addr), request(4, 1))
+	cancel()
+	<-done
+	start(t, config(t, realtime{}, listening(addr.String())))
+	if got := s.Stats()[0].AcceptedPackets; got != 1 {
+		t.Errorf("the counters are gone: %d", got)
+	}
+}
+
+// TestStopsBeforeItBegins: a context that has ended already ends Serve too.
+func TestStopsBeforeItBegins(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	s := New(config(t, realtime{}, listening("127.0.0.1:0"), listening("192.0.2.77:0")))
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	s.Serve(ctx)
+}
+
+// TestSocketIsOpenedAgain: a socket that fails is replaced, and that is said.
+func TestSocketIsOpenedAgain(t *testing.T) {
+	cfg := config(t, realtime{}, listening("127.0.0.1:0"))
+	log := newJournal()
+	cfg.Log = log.logger()
+	s := New(cfg)
+	s.retry = time.Millisecond
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	log.wait(t, "serving NTP")
+	breakSocket(t, s.Addrs()[0])
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { s.Serve(ctx); close(done) }()
+	defer func() { cancel(); <-done }()
+	log.wait(t, "NTP server socket failed")
+	log.wait(t, "serving NTP")
+	ask(t, dial(t, s.Addrs()[0]), request(4, 1))
+}
+
+// breakSocket puts something that is no socket in the place of the one that is
+// bound to an address.
+func breakSocket(t *testing.T, addr netip.AddrPort) {
+	t.Helper()
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range fds {
+		var fd int
+		if _, err := fmt.Sscan(entry.Name(), &fd); err != nil {
+			continue
+		}
+		name, err := unix.Getsockname(fd)
+		if a, ok := name.(*unix.SockaddrInet4); err != nil || !ok || a.Port != int(addr.Port()) {
+			continue
+		}
+		event, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+		if err == nil {
+			err = unix.Dup3(event, fd, unix.O_CLOEXEC)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = unix.Close(event)
+		return
+	}
+	t.Fatal("the socket is not among our descriptors")
+}
+
+// TestListenErrors: each is one line that names the address, the place in the
+// configuration and the remedy.
+func TestListenErrors(t *testing.T) {
+	taken := start(t, config(t, realtime{}, listening("127.0.0.1:0"))).Addrs()[0]
+	first, second := listening(taken.String()), listening("[::ffff:"+taken.Addr().String()+"]:"+fmt.Sprint(taken.Port()))
+	first.Where, second.Where = "ntp.toml:3", "ntp.toml:7"
+	free := listening("127.0.0.1:0")
+	s := New(config(t, realtime{}, first, free, second))
+	err := s.Listen()
+	var listen *ListenError
+	if !errors.Is(err, ErrInUse) || !errors.As(err, &listen) || listen.Listen != taken || listen.Where != "ntp.toml:3" {
+		t.Fatalf("%v", err)
+	}
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != 2 || !strings.HasPrefix(lines[1], "ntp.toml:7: ") {
+		t.Errorf("%q", lines)
+	}
+	want := fmt.Sprintf("ntp.toml:3: could not serve NTP on %v: address already in use; find who has it with \"ss -ulpn sport = :%d\" and stop it, or listen on another port", taken, taken.Port())
+	if lines[0] != want {
+		t.Errorf("\n got %s\nwant %s", lines[0], want)
+	}
+	if got := s.Addrs()[1]; got.IsValid() {
+		t.Errorf("%v stays bound", got)
+	}
+}
+
+func TestListenErrorsOfTheSystem(t *testing.T) {
+	s := listening("[2001:db8::1]:123")
+	s.Where = ""
+	for _, test := range []struct {
+		err  error
+		is   error
+		want string
+	}{
+		{unix.EADDRINUSE, ErrInUse, "could not serve NTP on [2001:db8::1]:123: address already in use; find who has it with \"ss -ulpn sport = :123\" and stop it, or listen on another port"},
+		{unix.EACCES, ErrPermission, "could not serve NTP on [2001:db8::1]:123: permission denied; start as root or with the capability CAP_NET_BIND_SERVICE, or listen on a port from 1024 on"},
+		{unix.EPERM, ErrPermission, "could not serve NTP on [2001:db8::1]:123: permission denied; start as root or with the capability CAP_NET_BIND_SERVICE, or listen on a port from 1024 on"},
+		{unix.EADDRNOTAVAIL, ErrAbsent, "could not serve NTP on [2001:db8::1]:123: no interface has the address"},
+		{unix.ENODEV, ErrAbsent, "could not serve NTP on [2001:db8::1]:123: no interface has the address"},
+		{unix.EAFNOSUPPORT, unix.EAFNOSUPPORT, "could not serve NTP on [2001:db8::1]:123: bind: address family not supported by protocol; this machine has IPv6 switched off: listen on an IPv4 address"},
+		{unix.ENOMEM, unix.ENOMEM, "could not serve NTP on [2001:db8::1]:123: bind: cannot allocate memory"},
+	} {
+		err := listenError(&s, os.NewSyscallError("bind", test.err))
+		if !errors.Is(err, test.is) || err.Error() != test.want {
+			t.Errorf("\n got %v\nwant %s", err, test.want)
+		}
 	}
 }

@@ -50,16 +50,24 @@ func newWorker(socket *netio.ServerSocket, policy server.Config, counters *serve
 // run answers until the socket fails or is closed, and returns why.
 func (w *worker) run() error {
 	for {
-		n, err := w.socket.Receive(w.batch)
-		if err != nil {
+		if err := w.serve(); err != nil {
 			return err
 		}
-		snapshot, keys, mono := w.snapshot.Load(), w.keys.Load(), boottime()
-		for i := range n {
-			w.answer(i, snapshot, keys, mono)
-		}
-		w.flush()
 	}
+}
+
+// serve answers one batch of requests.
+func (w *worker) serve() error {
+	n, err := w.socket.Receive(w.batch)
+	if err != nil {
+		return err
+	}
+	snapshot, keys, mono := w.snapshot.Load(), w.keys.Load(), boottime()
+	for i := range n {
+		w.answer(i, snapshot, keys, mono)
+	}
+	w.flush()
+	return nil
 }
 
 // answer makes the response to one request and queues it.
