@@ -176,6 +176,5 @@ func (e *Engine) request() RequestID {
 // noRandomness stops the daemon: without randomness nothing it would send is
 // safe.
 func (e *Engine) noRandomness(err error) {
-	e.report(Incident{Level: Error, Code: "no-randomness", Text: err.Error()})
 	e.halt(Halt{Reason: err.Error(), Hint: "check that the operating system's random number generator works"})
 }

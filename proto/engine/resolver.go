@@ -21,6 +21,7 @@ const (
 // back-off.
 type resolver struct {
 	request RequestID     // 0 when none is in flight
+	began   proto.Instant // the last look-up
 	retry   proto.Instant // no look-up before
 	tries   int           // since the source was last well
 	failure Failure       // of the last look-up
@@ -31,7 +32,7 @@ func (r *resolver) look(e *Engine, s *source, longest time.Duration) {
 	if r.request != 0 || e.now.Mono < r.retry {
 		return
 	}
-	r.request = e.request()
+	r.request, r.began = e.request(), e.now.Mono
 	r.retry = e.now.Mono.Add(min(firstLookup<<min(r.tries, 16), longest))
 	r.tries++
 	e.emit(Lookup{Request: r.request, Host: s.cfg.Host, Route: s.cfg.Route})
@@ -58,7 +59,7 @@ func (r *resolver) well() { r.tries, r.failure = 0, Failure{} }
 
 func (r *resolver) hurry(now proto.Instant) {
 	if r.request == 0 {
-		r.retry = min(r.retry, now)
+		r.retry = min(r.retry, max(now, r.began.Add(firstLookup)))
 		r.tries = 0
 	}
 }

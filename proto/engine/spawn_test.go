@@ -41,7 +41,7 @@ func TestNameLookupBacksOff(t *testing.T) {
 		// The network comes back: no waiting for the rest of the back-off.
 		w.name("time.example", "192.0.2.1", "192.0.2.2")
 		w.happen(NetworkChanged{})
-		w.run(time.Second)
+		w.run(1100 * time.Millisecond)
 		if w.live() == 0 {
 			t.Errorf("%s: still waits", mode)
 		}
@@ -301,6 +301,10 @@ func TestSpawnersKeepTheirLimits(t *testing.T) {
 				}
 			}
 			w.run(time.Duration(rapid.IntRange(1, 200).Draw(rt, "s")) * time.Second)
+			for range rapid.IntRange(0, 3).Draw(rt, "flaps") {
+				w.happen(NetworkChanged{})
+				w.run(100 * time.Millisecond)
+			}
 			seen := map[netip.Addr]int{}
 			for _, r := range w.engine.Status(w.now()).Sources {
 				if r.ID != 0 {

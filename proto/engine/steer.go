@@ -29,7 +29,6 @@ func (e *Engine) decide() {
 		e.note(n)
 	}
 	if d.Halt != nil {
-		e.report(Incident{Level: Error, Code: "halt", Text: d.Halt.Reason + "; " + d.Halt.Hint})
 		e.halt(Halt{Reason: d.Halt.Reason, Hint: d.Halt.Hint})
 		return
 	}

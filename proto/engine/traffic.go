@@ -120,7 +120,11 @@ func (e *Engine) judge() {
 			e.reportSource(s, l, Incident{Level: Info, Code: "source-well", Reason: before, Text: "the server can be used again"})
 			return
 		}
-		e.reportSource(s, l, Incident{Level: Warn, Code: "source-problem", Reason: reason, Text: text})
+		level := Warn
+		if reason == ReasonUnsynchronised {
+			level = Info // what every server says for a while after it was started
+		}
+		e.reportSource(s, l, Incident{Level: level, Code: "source-problem", Reason: reason, Text: text})
 	})
 }
 

@@ -41,15 +41,16 @@ type world struct {
 	names   map[string]func() ([]netip.Addr, bool)
 	keys    func(ExchangeKeys) Event
 	open    map[ExchangeID]netip.AddrPort
-	refuses bool // the clock does
+	refuses bool          // the clock does
+	acts    time.Duration // how late it says that it acted
 
+	record   bool
 	trace    strings.Builder
 	json     bytes.Buffer
 	actions  []timed
 	snapshot Snapshot
 	status   ClockStatus
 	halted   bool
-	steering int // Steer in flight
 	spins    int
 }
 
@@ -289,26 +290,29 @@ func (w *world) lookup(a Lookup) {
 }
 
 func (w *world) steer(a Steer) {
-	if w.steering++; w.steering > 1 {
+	if slices.ContainsFunc(w.queue, func(d due) bool {
+		_, applied := d.ev.(SteerApplied)
+		return applied
+	}) {
 		w.tb.Fatal("two adjustments in flight")
 	}
 	if w.refuses {
-		w.steering--
 		w.later(0, SteerFailed{Steer: a.ID, Failure: Failure{Class: ClassOther, Text: "operation not permitted"}})
 		return
 	}
 	w.wrong += a.Adjustment.Step
-	w.steering--
-	w.later(0, SteerApplied{Steer: a.ID, Applied: kalman.Applied{At: w.now().Wall, Mono: w.mono, Adjustment: a.Adjustment}})
+	w.later(w.acts, SteerApplied{Steer: a.ID, Applied: kalman.Applied{At: w.now().Wall, Mono: w.mono, Adjustment: a.Adjustment}})
 }
 
 // write adds a line to the trace and to the recording.
 func (w *world) write(dir string, v any) {
-	line, err := json.Marshal(v)
-	if err != nil || bytes.ContainsRune(line, '\n') {
-		w.tb.Fatalf("%T: %v: %s", v, err, line)
+	if w.record {
+		line, err := json.Marshal(v)
+		if err != nil || bytes.ContainsRune(line, '\n') {
+			w.tb.Fatalf("%T: %v: %s", v, err, line)
+		}
+		fmt.Fprintf(&w.json, "%d %s %T %s\n", w.mono, dir, v, line)
 	}
-	fmt.Fprintf(&w.json, "%d %s %T %s\n", w.mono, dir, v, line)
 	if s := summary(v); s != "" {
 		fmt.Fprintf(&w.trace, "%8.3f %s %s\n", time.Duration(w.mono).Seconds()-100, dir, s)
 	}
