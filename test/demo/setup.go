@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
 )
@@ -108,9 +107,8 @@ func certificates(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, script, "end")
+	cmd := exec.CommandContext(ctx, script, "end", "127.0.0.2")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "SAN=DNS:localhost,IP:127.0.0.1,IP:127.0.0.2")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("making certificates with OpenSSL: %w\n%s", err, out)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/ntpd-go/ntpd-go/test/lab"
 )
@@ -21,21 +22,21 @@ type observed struct {
 	socket string // on the machine
 }
 
-func (d *observed) observe() (observation, error) {
+func (d *observed) observe() (lab.Observation, error) {
 	if ended, err := d.proc.Exited(); ended {
-		return observation{}, fmt.Errorf("daemon ended (%v): %s", err, d.proc.Tail(3))
+		return lab.Observation{}, fmt.Errorf("daemon ended (%v): %s", err, d.proc.Tail(3))
 	}
-	return observe(d.socket)
+	return lab.Observe(d.socket)
 }
 
 func (d *observed) counted() (served, error) {
 	o, err := d.observe()
-	return o.served(), err
+	return servedBy(o), err
 }
 
 func (d *observed) achieved() (achievement, error) {
 	o, err := d.observe()
-	return o.achieved(), err
+	return achievedBy(o), err
 }
 
 const ntpdrsServer = `[observability]
@@ -84,4 +85,39 @@ func (n ntpdrs) serve(h *lab.Host) (server, error) { return n.start(h, "server",
 
 func (n ntpdrs) follow(h *lab.Host, u upstream) (client, error) {
 	return n.start(h, "client", ntpdrsClient+u.source(), "LD_PRELOAD=/run/lab/fakeclock.so")
+}
+
+// servedBy is the server half of an observation.
+func servedBy(o lab.Observation) served {
+	s := served{exchanges: -1}
+	for _, v := range o.Servers {
+		s.requests += v.Stats.Received
+		s.authenticated += v.Stats.NTSAccepted
+		s.refused += v.Stats.Denied + v.Stats.Ignored + v.Stats.Limited
+	}
+	return s
+}
+
+// achievedBy is the client half of an observation, of a daemon with one source.
+func achievedBy(o lab.Observation) achievement {
+	a := achievement{cookies: -1}
+	if len(o.Sources) != 1 {
+		a.text = fmt.Sprintf("socket: %d sources", len(o.Sources))
+		return a
+	}
+	source := o.Sources[0]
+	a.offset = time.Duration(source.Offset * float64(time.Second))
+	if source.Unanswered < 8 {
+		a.replies = 1
+	}
+	// A follower of a stratum 1 or 2 server takes the next stratum and drops the alarm.
+	a.synchronised = o.System.Stratum < 16 && o.System.Leap == "NoWarning" && a.replies > 0
+	a.text = fmt.Sprintf("socket: stratum %d, %s, offset %v", o.System.Stratum, o.System.Leap, a.offset)
+	if source.Cookies != nil {
+		a.cookies = *source.Cookies
+		// These daemons take no unauthenticated answer of an NTS source.
+		a.authenticated = a.replies > 0
+		a.text += fmt.Sprintf(", %d cookies", a.cookies)
+	}
+	return a
 }

@@ -240,7 +240,8 @@ func awaitConnection(ctx context.Context, b *bench, before lab.Traffic) error {
 // yields tells that a client which should have nothing has something after all.
 func (a achievement) yields() bool { return a.synchronised || a.authenticated || a.cookies > 0 }
 
-// watch asks a client for refusalTime, or until it yields, and returns the last of its answers; at least one is needed.
+// watch asks a client for refusalTime, or until it yields, and returns the last of its answers. A client that could
+// not answer at the end, say because it died, has proved nothing.
 func watch(ctx context.Context, cli client) (achievement, error) {
 	ctx, cancel := context.WithTimeout(ctx, refusalTime)
 	defer cancel()
@@ -248,10 +249,10 @@ func watch(ctx context.Context, cli client) (achievement, error) {
 	unasked := errors.New("client could not be asked")
 	_ = lab.Eventually(ctx, 500*time.Millisecond, func() error {
 		a, err := cli.achieved()
-		if err != nil {
+		if unasked = err; err != nil {
 			return err
 		}
-		if last, unasked = a, nil; a.yields() {
+		if last = a; a.yields() {
 			return nil // no need to wait longer
 		}
 		return errors.New("still refusing")

@@ -48,6 +48,8 @@ func Hook() {
 		finish(ask(os.Args[2]))
 	case roleConnect:
 		finish(connect(os.Args[2]))
+	case roleResolve:
+		finish(resolve(os.Args[2]))
 	}
 }
 
