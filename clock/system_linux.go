@@ -30,6 +30,7 @@ type System struct {
 	readOnly bool
 
 	mu     sync.Mutex
+	steps  proto.Duration
 	base   float64 // s/s, as the kernel runs it without a slew
 	total  float64 // s/s, with the slew
 	status int32
@@ -96,6 +97,13 @@ func (c *System) Frequency() float64 {
 	return c.base
 }
 
+// Stepped is the sum of the steps that Apply made.
+func (c *System) Stepped() proto.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.steps
+}
+
 // Now reads the clock.
 func (c *System) Now() (proto.Timestamp, error) { return c.src.real() }
 
@@ -142,6 +150,7 @@ func (c *System) Apply(a kalman.Adjustment) (kalman.Applied, error) {
 		return kalman.Applied{}, err
 	}
 	c.base = base
+	c.steps += a.Step
 	if slew != 0 {
 		c.slews++
 		this := c.slews
