@@ -1,0 +1,45 @@
+// Command ntp-ctl looks at a running ntp-daemon and checks its configuration.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ntpd-go/ntpd-go/internal/cli"
+	"github.com/ntpd-go/ntpd-go/internal/version"
+)
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int { return cli.Run(root(), args, os.Stdout, os.Stderr) }
+
+// flags are those that ntpd-rs accepts before or behind the verb.
+type flags struct {
+	config string
+	format string
+}
+
+func root() *cobra.Command {
+	f := &flags{}
+	cmd := &cobra.Command{
+		Use:   "ntp-ctl",
+		Short: "Look at a running ntp-daemon and check its configuration",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return cli.Exit(cli.Usage, fmt.Errorf("unknown command %q (see ntp-ctl --help)", args[0]))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.PersistentFlags().StringVarP(&f.config, "config", "c", "", "configuration file (default "+defaultConfig+")")
+	cmd.PersistentFlags().StringVarP(&f.format, "format", "f", "table", "format of status: table, plain (as ntpd-rs prints it) or prometheus")
+	cli.Version(cmd, version.Release)
+	cmd.AddCommand(statusCommand(f), validateCommand(f))
+	return cmd
+}
+
+// defaultConfig is read when no -c is given and the file exists.
+const defaultConfig = "/etc/ntpd-rs/ntp.toml"

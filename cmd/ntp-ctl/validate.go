@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ntpd-go/ntpd-go/daemon"
+	"github.com/ntpd-go/ntpd-go/daemon/config"
+	"github.com/ntpd-go/ntpd-go/internal/cli"
+)
+
+func validateCommand(f *flags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "validate",
+		Short: "Check a configuration file and the files that it names",
+		Args:  cli.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return validate(cmd, f.config) },
+	}
+}
+
+// validate says everything that is wrong at once. Like ntpd-rs it exits 1
+// when anything is, and says that all is well on stderr.
+func validate(cmd *cobra.Command, file string) error {
+	if file == "" {
+		file = defaultConfig
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w (name another with -c)", err)
+		}
+		return cli.Exit(cli.Failure, fmt.Errorf("could not load configuration: %w", err))
+	}
+	out := cmd.ErrOrStderr()
+	cfg, problems := config.Parse(file, data)
+	var fileWarnings []config.Warning
+	if len(problems) == 0 {
+		fileWarnings, problems = daemon.CheckFiles(cfg, time.Now())
+	}
+	for _, p := range problems {
+		fmt.Fprintf(out, "error: %v\n", p)
+	}
+	for _, u := range cfg.Unbuilt {
+		word := "note"
+		if u.Effect.Refuses() {
+			word = "error"
+		}
+		fmt.Fprintf(out, "%s: %v\n", word, u)
+	}
+	for _, w := range append(cfg.Warnings, fileWarnings...) {
+		word := "warning"
+		if w.Info {
+			word = "note"
+		}
+		fmt.Fprintf(out, "%s: %v\n", word, w)
+	}
+	if len(problems) > 0 || cfg.FailsValidate() {
+		return cli.Exit(cli.Failure, nil)
+	}
+	fmt.Fprintln(out, "Config looks good")
+	return nil
+}

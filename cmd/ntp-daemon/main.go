@@ -1,0 +1,48 @@
+// Command ntp-daemon keeps the clock right: it is an NTP and NTS client, an
+// NTP server and an NTS key-exchange server, in ntpd-rs' configuration.
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ntpd-go/ntpd-go/internal/cli"
+	"github.com/ntpd-go/ntpd-go/internal/version"
+)
+
+func main() { os.Exit(cli.Run(root(), os.Args[1:], os.Stdout, os.Stderr)) }
+
+// flags of the command line. Those of the software clock are for
+// demonstrations and tests: they make it begin wrong.
+type flags struct {
+	config   string
+	logLevel string
+	noClock  bool
+	offset   time.Duration
+	drift    float64 // ppm
+}
+
+func root() *cobra.Command {
+	f := &flags{}
+	cmd := &cobra.Command{
+		Use:   "ntp-daemon",
+		Short: "Synchronise the clock with NTP and NTS servers, and serve time to others",
+		Args:  cli.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return start(cmd.Context(), f) },
+	}
+	fs := cmd.Flags()
+	fs.StringVarP(&f.config, "config", "c", "", "configuration file (default "+defaultConfig+")")
+	fs.StringVarP(&f.logLevel, "log-level", "l", "", "trace, debug, info, warn or error; overrides the configuration")
+	fs.BoolVar(&f.noClock, "no-clock", false, "leave the system's clock alone and steer a clock in user space, as update-system-clock = false does")
+	fs.DurationVar(&f.offset, "software-clock-offset", 0, "begin with the software clock this far off")
+	fs.Float64Var(&f.drift, "software-clock-drift", 0, "let the software clock begin this fast, in ppm")
+	_ = fs.MarkHidden("software-clock-offset") // only fails for a flag that does not exist
+	_ = fs.MarkHidden("software-clock-drift")
+	cli.Version(cmd, version.Release)
+	return cmd
+}
+
+// defaultConfig is read when no -c is given and the file exists.
+const defaultConfig = "/etc/ntpd-rs/ntp.toml"

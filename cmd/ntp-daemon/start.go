@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/ntpd-go/ntpd-go/clock"
+	"github.com/ntpd-go/ntpd-go/daemon"
+	"github.com/ntpd-go/ntpd-go/daemon/config"
+	"github.com/ntpd-go/ntpd-go/daemon/logging"
+	"github.com/ntpd-go/ntpd-go/internal/cli"
+	"github.com/ntpd-go/ntpd-go/proto"
+)
+
+// start reads the configuration, picks the clock and runs the daemon until a
+// signal ends it.
+func start(ctx context.Context, f *flags) error {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	cfg, notes, err := load(f.config)
+	if err != nil {
+		return cli.Exit(cli.Config, err)
+	}
+	log, err := openLog(cfg, f.logLevel)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	for _, n := range notes {
+		log.Warn(n)
+	}
+	if err := announce(cfg, log.Logger); err != nil {
+		return err
+	}
+	clk, name, err := openClock(cfg, f)
+	if err != nil {
+		return cli.Exit(cli.Software, err)
+	}
+	defer closeClock(clk, log.Logger)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	go reopenOnHangup(ctx, log)
+	return daemon.Run(ctx, daemon.Options{
+		Config: cfg, Clock: clk, ClockName: name, Log: log.Logger, Strange: log.Limited(), Notify: os.Getenv("NOTIFY_SOCKET"),
+	})
+}
+
+// load reads the configuration file: the one that is named, else the default
+// one, else none. Notes are for the log, which is not open yet.
+func load(path string) (cfg *config.Config, notes []string, err error) {
+	explicit := path != ""
+	if !explicit {
+		path = defaultConfig
+	}
+	data, err := os.ReadFile(path)
+	switch {
+	case err == nil:
+	case !explicit && errors.Is(err, fs.ErrNotExist):
+		return config.Default(), nil, nil
+	case !explicit && errors.Is(err, fs.ErrPermission):
+		return config.Default(), []string{"could not read " + path + ": permission denied; running without a configuration"}, nil
+	default:
+		return nil, nil, fmt.Errorf("there was an error loading the config: %w", err)
+	}
+	cfg, problems := config.Parse(path, data)
+	if err := problems.Err(); err != nil {
+		return nil, nil, fmt.Errorf("there was an error loading the config: %w", err)
+	}
+	if info, err := os.Stat(path); err == nil {
+		if w, open := config.ModeWarning(path, uint32(info.Mode().Perm())); open {
+			notes = append(notes, w.String())
+		}
+	}
+	return cfg, notes, nil
+}
+
+// announce logs what is to be said about the configuration and refuses one
+// that this version would have to misread.
+func announce(cfg *config.Config, log *slog.Logger) error {
+	for _, w := range cfg.Warnings {
+		if w.Info {
+			log.Info(w.String())
+		} else {
+			log.Warn(w.String())
+		}
+	}
+	for _, u := range cfg.Unbuilt {
+		if !u.Effect.Refuses() {
+			log.Warn(u.String())
+		}
+	}
+	refusals := cfg.Refusals()
+	if len(refusals) == 0 {
+		return nil
+	}
+	errs := make([]error, len(refusals))
+	for i, u := range refusals {
+		errs[i] = errors.New(u.String())
+	}
+	return cli.Exit(cli.Config, errors.Join(errs...))
+}
+
+// openLog sets up logging as the configuration and the command line say.
+func openLog(cfg *config.Config, override string) (*logging.Log, error) {
+	o := &cfg.Observability
+	name := o.LogLevel
+	if override != "" {
+		name = override
+	}
+	level, err := logging.ParseLevel(name)
+	if err != nil {
+		return nil, cli.Exit(cli.Usage, err)
+	}
+	log, err := logging.Open(logging.Options{
+		Level: level, Path: o.LogPath, Colours: o.ANSIColors, Journal: logging.UnderJournal(os.Getenv("JOURNAL_STREAM")),
+	})
+	if err != nil {
+		return nil, cli.Exit(cli.Software, err)
+	}
+	if override != "" && override != o.LogLevel {
+		log.Info("the log level of the command line overrides the configuration", "level", override)
+	}
+	return log, nil
+}
+
+// openClock picks the clock. Without sources nothing is ever steered, and the
+// system's clock is only read.
+func openClock(cfg *config.Config, f *flags) (clock.Clock, string, error) {
+	if f.noClock || !cfg.Synchronization.UpdateSystemClock {
+		c, err := clock.NewSoftware(clock.SoftwareOptions{Offset: proto.FromStd(f.offset), Frequency: f.drift * 1e-6})
+		return c, "software", err
+	}
+	if len(cfg.Sources) == 0 {
+		return clock.NewReadOnly(), "system", nil
+	}
+	c, err := clock.NewSystem()
+	return c, "system", err
+}
+
+func closeClock(c clock.Clock, log *slog.Logger) {
+	if err := c.Close(); err != nil {
+		log.Warn("could not leave the clock at its base frequency", "error", err)
+	}
+}
+
+// reopenOnHangup opens the log file anew at every SIGHUP, for whoever rotates
+// it.
+func reopenOnHangup(ctx context.Context, log *logging.Log) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			if err := log.Reopen(); err != nil {
+				log.Error("could not open the log file anew", "error", err)
+			}
+		}
+	}
+}

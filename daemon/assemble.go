@@ -1,0 +1,87 @@
+package daemon
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/ntpd-go/ntpd-go/daemon/config"
+	"github.com/ntpd-go/ntpd-go/proto"
+	"github.com/ntpd-go/ntpd-go/proto/engine"
+	"github.com/ntpd-go/ntpd-go/proto/kalman"
+)
+
+// engineConfig translates the configuration into what the engine knows.
+func engineConfig(c *config.Config) engine.Config {
+	sync := &c.Synchronization
+	out := engine.Config{
+		LocalStratum: sync.LocalStratum,
+		ReferenceID:  proto.RefID(binary.BigEndian.Uint32(sync.ReferenceID[:])),
+		Steering:     len(c.Sources) > 0,
+		WarnOnJump:   sync.WarnOnJump,
+		Discipline:   disciplineConfig(sync),
+	}
+	for i := range c.Sources {
+		out.Sources = append(out.Sources, engineSource(&c.Sources[i]))
+	}
+	return out
+}
+
+func engineSource(s *config.Source) engine.Source {
+	return engine.Source{
+		Name:      s.Address.String(),
+		Mode:      engine.Mode(s.Mode.String()),
+		Host:      s.Address.Host,
+		Port:      s.Address.Port,
+		Count:     s.Count,
+		Ignore:    s.Ignore,
+		Authority: s.CertificateAuthority,
+		PollMin:   s.Poll.Min,
+		PollMax:   s.Poll.Max,
+		PollStart: s.Poll.Initial,
+	}
+}
+
+func disciplineConfig(s *config.Synchronization) kalman.Config {
+	a := &s.Algorithm
+	return kalman.Config{
+		MinimumAgreeing:  max(s.MinimumAgreeingSources, 1),
+		SingleStep:       threshold(s.SingleStepPanic),
+		StartupStep:      threshold(s.StartupStepPanic),
+		AccumulatedSteps: accumulated(s.AccumulatedStepPanic),
+		LocalStratum:     s.LocalStratum,
+		Algorithm: kalman.Algorithm{
+			StepThreshold:             a.StepThreshold,
+			SlewMaximumFrequency:      a.SlewMaximumFrequencyOffset,
+			SlewMinimumDuration:       a.SlewMinimumDuration,
+			MaximumFrequencySteer:     a.MaximumFrequencySteer,
+			MaximumSourceUncertainty:  a.MaximumSourceUncertainty,
+			InitialFrequencyUncertain: a.InitialFrequencyUncertainty,
+			InitialWander:             a.InitialWander,
+			MeddlingThreshold:         a.MeddlingThreshold,
+			RangeStatisticalWeight:    a.RangeStatisticalWeight,
+			RangeDelayWeight:          a.RangeDelayWeight,
+			IgnoreServerDispersion:    a.IgnoreServerDispersion,
+		},
+	}
+}
+
+func threshold(l config.StepLimit) kalman.Threshold {
+	return kalman.Threshold{Forward: limit(l.Forward), Backward: limit(l.Backward)}
+}
+
+// limit converts a panic threshold. NTP time reaches no further than 68
+// years, so what is beyond is no limit.
+func limit(d time.Duration) proto.Duration {
+	if d == config.Unlimited || d > proto.MaxDuration.Std() {
+		return proto.MaxDuration
+	}
+	return proto.FromStd(d)
+}
+
+// accumulated converts the threshold of accumulated steps, where 0 is none.
+func accumulated(d time.Duration) proto.Duration {
+	if d == config.Unlimited {
+		return 0
+	}
+	return limit(d)
+}

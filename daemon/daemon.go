@@ -1,0 +1,235 @@
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ntpd-go/ntpd-go/clock"
+	"github.com/ntpd-go/ntpd-go/daemon/config"
+	"github.com/ntpd-go/ntpd-go/daemon/netio"
+	"github.com/ntpd-go/ntpd-go/daemon/observe"
+	"github.com/ntpd-go/ntpd-go/daemon/serve"
+	"github.com/ntpd-go/ntpd-go/internal/cli"
+	"github.com/ntpd-go/ntpd-go/internal/version"
+	"github.com/ntpd-go/ntpd-go/nts/ke"
+	"github.com/ntpd-go/ntpd-go/proto"
+	"github.com/ntpd-go/ntpd-go/proto/engine"
+	"github.com/ntpd-go/ntpd-go/proto/server"
+)
+
+// Options is what a daemon needs of the world.
+type Options struct {
+	Config *config.Config
+	Clock  clock.Clock
+	// ClockName says which clock it is: system or software.
+	ClockName string
+	Log       *slog.Logger
+	// Strange logs what strangers can cause, a few lines a minute.
+	Strange *slog.Logger
+	// Notify is the service manager's socket, empty without one.
+	Notify string
+}
+
+// daemon is everything that runs.
+type daemon struct {
+	Options
+	files     *files
+	keys      *keyring
+	ntp       *serve.Server
+	ke        []*ke.Server
+	observer  net.Listener
+	snapshot  atomic.Pointer[server.TimeSnapshot]
+	status    atomic.Pointer[engine.Status]
+	precision int8
+	started   time.Time
+	now       func() (proto.Now, error)
+}
+
+// Run starts everything that the configuration asks for and keeps it running
+// until the context ends. An error carries its exit code for cli.Code. All
+// addresses are bound and all files are read before anything runs, so that a
+// daemon that cannot do its work says so at once and changes nothing.
+func Run(ctx context.Context, o Options) error {
+	d := &daemon{Options: o, started: time.Now()}
+	d.now = func() (proto.Now, error) { return clock.Read(d.Clock) }
+	if err := d.prepare(ctx); err != nil {
+		return err
+	}
+	if err := notify(d.Notify, "READY=1"); err != nil {
+		d.Log.Warn("could not tell the service manager that the daemon is ready", "error", err)
+	}
+	return d.run(ctx)
+}
+
+// prepare reads and binds.
+func (d *daemon) prepare(ctx context.Context) error {
+	files, problems := readFiles(d.Config, d.started)
+	if err := problems.Err(); err != nil {
+		return cli.Exit(fileCode(problems), err)
+	}
+	for _, w := range files.warnings {
+		d.Log.Warn(w.String())
+	}
+	d.files = files
+	var err error
+	if d.precision, err = readingTime(d.Clock); err != nil {
+		return cli.Exit(cli.NoPermission, fmt.Errorf("could not read the clock: %w", err))
+	}
+	if err := d.prepareServers(ctx); err != nil {
+		return err
+	}
+	d.observer, err = d.listenObserver()
+	return err
+}
+
+// prepareServers opens the key ring and binds the servers, if there are any.
+func (d *daemon) prepareServers(ctx context.Context) error {
+	if len(d.Config.Servers) == 0 && len(d.Config.NTSKEServers) == 0 {
+		return nil
+	}
+	k := &d.Config.Keyset
+	var err error
+	d.keys, err = openKeyring(keyringConfig{
+		path: k.KeyStoragePath, stale: k.StaleKeyCount, every: k.KeyRotationInterval,
+		entropy: rand.Reader, now: time.Now, log: d.Log,
+	})
+	if err != nil {
+		return cli.Exit(cli.Software, err)
+	}
+	if d.ntp, err = newServer(d.Config, d.Clock, &d.snapshot, d.keys, d.Log); err != nil {
+		return err
+	}
+	d.ke, err = newKeyServers(ctx, d.Config, d.files, d.keys, d.keyExchangeOutcome)
+	return err
+}
+
+// frequency is the base frequency at which a clock already runs, if it is one
+// that remembers.
+func frequency(c clock.Clock) float64 {
+	if c, ok := c.(interface{ Frequency() float64 }); ok {
+		return c.Frequency()
+	}
+	return 0
+}
+
+// listenObserver opens the observation socket. Time matters more than being
+// watched: without the socket the daemon runs all the same.
+func (d *daemon) listenObserver() (net.Listener, error) {
+	o := &d.Config.Observability
+	if o.ObservationPath == "" {
+		return nil, nil
+	}
+	l, err := observe.Listen(o.ObservationPath, fs.FileMode(o.ObservationPermissions&0o777))
+	if err != nil {
+		d.Log.Warn("the state observer will not be available: " + err.Error())
+		return nil, nil
+	}
+	return l, nil
+}
+
+// run keeps everything running until the context ends or something fails for
+// good.
+func (d *daemon) run(ctx context.Context) error {
+	l, err := newLoop(loop{
+		clock: d.Clock, now: d.now, log: d.Log,
+		lookup: netio.Resolver{}.Lookup, exchange: exchanger(d.files),
+		publish: d.publish, observe: d.observe, save: func(engine.State) error { return nil },
+	}, engineConfig(d.Config), engine.State{Frequency: frequency(d.Clock)}, rand.Reader)
+	if err != nil {
+		return cli.Exit(cli.NoPermission, fmt.Errorf("could not read the clock: %w", err))
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var all sync.WaitGroup
+	start := func(what string, f func(context.Context) error) {
+		all.Go(func() {
+			if err := f(ctx); err != nil {
+				cancel(fmt.Errorf("%s: %w", what, err))
+			}
+		})
+	}
+	if d.keys != nil {
+		start("cookie keys", func(ctx context.Context) error { d.keys.run(ctx); return nil })
+		start("NTP server", func(ctx context.Context) error { d.ntp.Serve(ctx); return nil })
+	}
+	for _, s := range d.ke {
+		start("abnormal termination of NTS KE server", s.Serve)
+	}
+	if d.observer != nil {
+		start("state observer", d.serveObserver)
+	}
+	start("clock watch", func(ctx context.Context) error { d.watch(ctx, l); return nil })
+	loopErr := l.run(ctx)
+	cancel(nil)
+	all.Wait()
+	return d.verdict(loopErr, context.Cause(ctx))
+}
+
+// verdict picks the exit code for why everything ended.
+func (d *daemon) verdict(loopErr, cause error) error {
+	if _, halted := errors.AsType[*halt](loopErr); halted {
+		return cli.Exit(cli.Software, loopErr)
+	}
+	if loopErr != nil {
+		return cli.Exit(cli.NoPermission, fmt.Errorf("could not read the clock: %w", loopErr))
+	}
+	if cause != nil && !errors.Is(cause, context.Canceled) {
+		return cli.Exit(cli.Software, cause)
+	}
+	return nil
+}
+
+// serveObserver warns when the socket fails, and lets the rest run.
+func (d *daemon) serveObserver(ctx context.Context) error {
+	if err := observe.Serve(ctx, d.observer, d.state); err != nil {
+		d.Log.Warn("the state observer is no longer available", "error", err)
+	}
+	return nil
+}
+
+// publish hands a snapshot to the NTP server workers.
+func (d *daemon) publish(s engine.Snapshot) { d.snapshot.Store(timeSnapshot(&s, d.precision)) }
+
+// observe keeps the status for the observation socket.
+func (d *daemon) observe(s engine.Status, _ proto.Now) { d.status.Store(&s) }
+
+// state is the document of the observation socket at this moment.
+func (d *daemon) state() observe.State {
+	commit, date := version.Commit()
+	s := observe.State{
+		Program: observe.Program{
+			Version: version.Release, BuildCommit: commit, BuildCommitDate: date,
+			UptimeSeconds: time.Since(d.started).Seconds(),
+		},
+		Sources: []observe.Source{}, Servers: []observe.Server{},
+	}
+	if d.ntp != nil {
+		s.Servers = serverStats(d.Config, d.ntp)
+	}
+	st := d.status.Load()
+	now, err := d.now()
+	if st == nil || err != nil {
+		return s
+	}
+	s.Program.Now = observe.Timestamp{Timestamp: uint64(now.Wall)}
+	threshold := accumulated(d.Config.Synchronization.AccumulatedStepPanic)
+	s.System, s.Sources, s.Own = observe.FromStatus(st, now, threshold, (proto.Second >> -d.precision).Seconds())
+	s.Own.Clock = d.ClockName
+	return s
+}
+
+// keyExchangeOutcome logs what a client of a key-exchange server caused.
+func (d *daemon) keyExchangeOutcome(o ke.Outcome) {
+	level := slog.LevelDebug
+	if o.Kind == ke.AcceptFailed {
+		level = slog.LevelWarn
+	}
+	d.Strange.Log(context.Background(), level, "NTS key exchange: "+o.Kind.String(), "source_address", o.Remote.String(), "detail", o.Detail)
+}

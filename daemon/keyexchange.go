@@ -1,0 +1,156 @@
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+
+	"github.com/ntpd-go/ntpd-go/daemon/config"
+	"github.com/ntpd-go/ntpd-go/internal/cli"
+	"github.com/ntpd-go/ntpd-go/nts"
+	"github.com/ntpd-go/ntpd-go/nts/ke"
+	"github.com/ntpd-go/ntpd-go/proto/aead"
+	"github.com/ntpd-go/ntpd-go/proto/cookie"
+	"github.com/ntpd-go/ntpd-go/proto/engine"
+)
+
+// newKeyServers makes a key-exchange server for each [[nts-ke-server]] section
+// and binds their addresses.
+func newKeyServers(ctx context.Context, c *config.Config, f *files, keys *keyring, outcome func(ke.Outcome)) ([]*ke.Server, error) {
+	var out []*ke.Server
+	var listeners []net.Listener
+	for i := range c.NTSKEServers {
+		s := &c.NTSKEServers[i]
+		l, err := ke.Listen(ctx, s.Listen.String())
+		if err != nil {
+			for _, open := range listeners {
+				open.Close()
+			}
+			return nil, listenError(s, err)
+		}
+		listeners = append(listeners, l)
+		out = append(out, ke.NewServer(keyServerConfig(s, &f.keServer[i], l, keys, outcome)))
+	}
+	return out, nil
+}
+
+func keyServerConfig(s *config.NTSKEServer, m *material, l net.Listener, keys *keyring, outcome func(ke.Outcome)) ke.ServerConfig {
+	tlsConfig := &tls.Config{Certificates: []tls.Certificate{m.pair.TLS}}
+	return ke.ServerConfig{
+		Listener:              l,
+		TLS:                   func() *tls.Config { return tlsConfig },
+		Seal:                  func() nts.Sealer { return sealer(keys.current.Load().Newest()) },
+		Authorise:             ke.NewAuthoriser(tokens(s.AcceptedPoolAuthenticationTokens), m.pools),
+		Outcome:               outcome,
+		NTPServer:             s.NTPServer,
+		NTPPort:               s.NTPPort,
+		Timeout:               s.KeyExchangeTimeout,
+		ConcurrentConnections: s.ConcurrentConnections,
+		LongLivedConnections:  s.LonglivedConnections,
+	}
+}
+
+// sealer makes cookies with one cookie key.
+func sealer(key cookie.Sealer) nts.Sealer {
+	return func(a aead.Algorithm, c2s, s2c []byte) ([]byte, error) {
+		var nonce [cookie.NonceLen]byte
+		if _, err := rand.Read(nonce[:]); err != nil {
+			return nil, err
+		}
+		return key.Seal(nil, cookie.Contents{Algorithm: a, C2S: c2s, S2C: s2c}, nonce[:])
+	}
+}
+
+func tokens(secrets []config.Secret) []string {
+	out := make([]string, len(secrets))
+	for i, s := range secrets {
+		out[i] = s.Reveal()
+	}
+	return out
+}
+
+// listenError says who must do what so that the key exchange can listen.
+func listenError(s *config.NTSKEServer, err error) error {
+	code, hint := cli.Software, ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		hint = "another program has this port: stop it, or choose another address"
+	case errors.Is(err, syscall.EACCES):
+		code, hint = cli.NoPermission, "start as root or with the capability CAP_NET_BIND_SERVICE, or listen on a port from 1024 on"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		hint = "no interface has this address: use one that this machine has"
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err
+	}
+	err = fmt.Errorf("%v: could not listen for NTS key exchange on %v: %w", s.At("listen"), s.Listen, err)
+	if hint != "" {
+		err = fmt.Errorf("%w; %s", err, hint)
+	}
+	return cli.Exit(code, err)
+}
+
+// exchanger makes key exchanges for the engine.
+func exchanger(f *files) func(context.Context, engine.ExchangeKeys) engine.Event {
+	client := &ke.Client{}
+	return func(ctx context.Context, a engine.ExchangeKeys) engine.Event {
+		roots, err := f.rootsFor(a.Authority)
+		if err != nil {
+			return engine.KeyExchangeFailed{Request: a.Request, Failure: engine.Failure{Class: engine.ClassOther, Text: err.Error()}}
+		}
+		return exchangeKeys(ctx, client, a, roots)
+	}
+}
+
+func exchangeKeys(ctx context.Context, client *ke.Client, a engine.ExchangeKeys, roots *x509.CertPool) engine.Event {
+	r, err := client.Exchange(ctx, ke.ClientRequest{Host: a.Host, Port: a.Port, Deny: a.Deny, Roots: roots})
+	if err != nil {
+		return engine.KeyExchangeFailed{Request: a.Request, Failure: exchangeFailure(err)}
+	}
+	ev := engine.KeysEstablished{
+		Request: a.Request, Server: r.Server, Port: r.Port, Remote: r.Remote, Algorithm: r.Algorithm,
+		C2S: engine.Secret(r.C2S), S2C: engine.Secret(r.S2C), NotAfter: r.CertificateNotAfter,
+	}
+	if !r.ServerNamed {
+		// "the client SHALL interpret this as a directive to associate with an
+		// NTPv4 server at the same IP address" (RFC 8915 section 4.1.7).
+		ev.Server = r.Remote.Addr().String()
+	}
+	for _, c := range r.Cookies {
+		ev.Cookies = append(ev.Cookies, engine.Secret(c))
+	}
+	return ev
+}
+
+// classes translates why a key exchange failed.
+var classes = map[ke.Class]engine.Class{
+	ke.ClassNetwork:              engine.ClassNetwork,
+	ke.ClassDNS:                  engine.ClassDNS,
+	ke.ClassRefused:              engine.ClassRefused,
+	ke.ClassTimeout:              engine.ClassTimeout,
+	ke.ClassCancelled:            engine.ClassOther,
+	ke.ClassTLS:                  engine.ClassTLS,
+	ke.ClassCertificate:          engine.ClassTLS,
+	ke.ClassCertificateExpired:   engine.ClassCertExpired,
+	ke.ClassCertificateAuthority: engine.ClassCertUnknown,
+	ke.ClassCertificateName:      engine.ClassCertName,
+	ke.ClassCertificateSelf:      engine.ClassCertUnknown,
+	ke.ClassALPN:                 engine.ClassALPN,
+	ke.ClassProtocol:             engine.ClassProtocol,
+	ke.ClassServerError:          engine.ClassRemote,
+	ke.ClassNoOverlap:            engine.ClassNoOverlap,
+}
+
+func exchangeFailure(err error) engine.Failure {
+	if e, ok := errors.AsType[*ke.Error](err); ok {
+		if class, known := classes[e.Class]; known {
+			return engine.Failure{Class: class, Text: e.Error()}
+		}
+	}
+	return engine.Failure{Class: engine.ClassOther, Text: err.Error()}
+}

@@ -1,0 +1,141 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/ntpd-go/ntpd-go/daemon/state"
+	"github.com/ntpd-go/ntpd-go/proto/cookie"
+)
+
+// keyring holds the server's cookie keys: it loads them at the start, renews
+// them on schedule and stores every renewal. Readers take the current set
+// without a lock.
+type keyring struct {
+	current atomic.Pointer[cookie.Keyset]
+	file    string // absolute; empty keeps the keys in memory only
+	stale   int
+	every   time.Duration
+	due     time.Duration // until the first renewal
+	entropy io.Reader
+	now     func() time.Time
+	log     *slog.Logger
+}
+
+// keyringConfig is the [keyset] section with what it needs of the world.
+type keyringConfig struct {
+	path    string
+	stale   int
+	every   time.Duration
+	entropy io.Reader
+	now     func() time.Time // wall time, for the age of stored keys
+	log     *slog.Logger
+}
+
+// openKeyring loads the stored keys, or makes new ones where there are none.
+// A file that does not hold cookie keys is never written to: the keys then
+// live in memory, and a warning says so.
+func openKeyring(cfg keyringConfig) (*keyring, error) {
+	k := &keyring{stale: cfg.stale, every: cfg.every, due: cfg.every, entropy: cfg.entropy, now: cfg.now, log: cfg.log}
+	if cfg.path != "" {
+		abs, err := filepath.Abs(cfg.path)
+		if err != nil {
+			return nil, fmt.Errorf("key-storage-path %s: %w", cfg.path, err)
+		}
+		k.file = abs
+	}
+	loaded, err := k.load()
+	if err != nil {
+		return nil, err
+	}
+	if loaded {
+		return k, nil
+	}
+	fresh, err := cookie.NewKeyset(k.entropy)
+	if err != nil {
+		return nil, fmt.Errorf("cookie keys: %w", err)
+	}
+	k.current.Store(fresh)
+	k.store()
+	return k, nil
+}
+
+// maxKeyFile bounds what is read as a key file, in octets.
+const maxKeyFile = 1 << 20
+
+// load reads the key file. It reports whether there are keys in use now, and
+// forgets the file when it is not to be written to.
+func (k *keyring) load() (bool, error) {
+	if k.file == "" {
+		return false, nil
+	}
+	data, err := state.ReadFile(k.file, maxKeyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		k.log.Warn("Could not load nts server keys, starting with new set", "file", k.file, "error", "no such file yet; it is made now")
+		return false, nil
+	}
+	var set *cookie.Keyset
+	var saved int64
+	if err == nil {
+		set, saved, err = cookie.Parse(data)
+	}
+	if err != nil {
+		k.log.Warn("Could not load nts server keys, starting with new set kept in memory only; the file is left as it is: move it away, or set another key-storage-path",
+			"file", k.file, "error", err)
+		k.file = ""
+		return false, nil
+	}
+	if state.Exposed(k.file) {
+		k.log.Warn("the nts server keys can be read or written by others; run chmod 600 on the file", "file", k.file)
+	}
+	k.current.Store(set)
+	age := k.now().Sub(time.Unix(saved, 0))
+	k.due = min(max(k.every-age, 0), k.every)
+	return true, nil
+}
+
+// store writes the current keys. A failure is a warning: the keys still work
+// until the daemon ends.
+func (k *keyring) store() {
+	if k.file == "" {
+		return
+	}
+	if err := state.WriteFile(k.file, k.current.Load().Marshal(k.now().Unix()), 0o600); err != nil {
+		k.log.Warn("could not store the nts server keys: clients will need a new key exchange after a restart", "error", err)
+	}
+}
+
+// rotate renews the sealing key.
+func (k *keyring) rotate() error {
+	next, err := k.current.Load().Rotate(k.entropy, k.stale)
+	if err != nil {
+		return fmt.Errorf("cookie keys: %w", err)
+	}
+	k.current.Store(next)
+	k.store()
+	return nil
+}
+
+// run renews the keys on schedule until the context ends.
+func (k *keyring) run(ctx context.Context) {
+	t := time.NewTimer(k.due)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		if err := k.rotate(); err != nil {
+			k.log.Warn("could not renew the nts server keys; the old ones stay in use", "error", err)
+		}
+		t.Reset(k.every)
+	}
+}
