@@ -23,6 +23,7 @@ type worker struct {
 	socket    *netio.ServerSocket
 	responder *server.Responder
 	clock     Clock
+	rx        converter
 	snapshot  *atomic.Pointer[server.TimeSnapshot]
 	keys      *atomic.Pointer[cookie.Keyset]
 	counters  *server.Counters
@@ -38,6 +39,7 @@ func newWorker(socket *netio.ServerSocket, policy server.Config, counters *serve
 		socket:    socket,
 		responder: server.New(policy, cfg.Entropy),
 		clock:     cfg.Clock,
+		rx:        converter{clock: cfg.Clock},
 		snapshot:  cfg.Snapshot,
 		keys:      cfg.Keys,
 		counters:  counters,
@@ -63,6 +65,7 @@ func (w *worker) serve() error {
 		return err
 	}
 	snapshot, keys, mono := w.snapshot.Load(), w.keys.Load(), boottime()
+	w.rx.begin(n, w.batch.Datagram(0).Stamp.At, w.batch.Datagram(n-1).Stamp.At)
 	for i := range n {
 		w.answer(i, snapshot, keys, mono)
 	}
@@ -77,7 +80,7 @@ func (w *worker) answer(i int, snapshot *server.TimeSnapshot, keys *cookie.Keyse
 		w.counters.Count(server.WrongTarget)
 		return
 	}
-	q := server.Request{Payload: d.Payload, From: d.From, To: d.To, Rx: w.convert(d.Stamp), Mono: mono}
+	q := server.Request{Payload: d.Payload, From: d.From, To: d.To, Rx: w.rx.convert(d.Stamp), Mono: mono}
 	response, verdict := w.responder.Respond(w.batch.Buffer(i), q, snapshot, keys, w.now)
 	w.counters.Count(verdict)
 	if !verdict.Answered() {
@@ -97,17 +100,6 @@ func (w *worker) flush() {
 	if failed := w.socket.Send(w.batch); failed > 0 {
 		w.counters.SendError(failed)
 	}
-}
-
-// convert moves a receive timestamp onto the clock that is served. A zero stamp
-// means that the clock could not be read.
-func (w *worker) convert(s proto.Stamp) proto.Stamp {
-	at, more, err := w.clock.Convert(s.At)
-	if err != nil {
-		return proto.Stamp{}
-	}
-	s.At, s.Err = at, s.Err+more
-	return s
 }
 
 // readClock reads the transmit timestamp, and 0 on failure.
