@@ -17,7 +17,7 @@ func transcript(ctx context.Context, m *machine) (string, error) {
 		return "", err
 	}
 	programs := []string{"client", "server", "pool"}
-	defer m.keepLogs(ctx, programs...)
+	defer m.keepLogs(programs...)
 	if err := m.start(ctx, "client", "ntp-daemon", "-c", "examples/client.toml"); err != nil {
 		return "", err
 	}

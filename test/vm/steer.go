@@ -42,6 +42,7 @@ func steers(ctx context.Context, m *machine) (string, error) {
 	if (ahead - wrong).Abs() > uncertainty+wrong/10 {
 		return "", fmt.Errorf("guest's clock is %v ahead (± %v), want about %v", ahead, uncertainty, wrong)
 	}
+	defer m.keepLogs("client")
 	began := time.Now()
 	if err := m.start(ctx, "client", "ntp-daemon", "-c", "steer.toml"); err != nil {
 		return "", err

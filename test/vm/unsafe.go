@@ -17,7 +17,7 @@ func unsafe(ctx context.Context, m *machine, duration time.Duration) (string, er
 		return "", err
 	}
 	programs := []string{"server", "pool", "client"}
-	defer m.keepLogs(ctx, programs...)
+	defer m.keepLogs(programs...)
 	commands := map[string][]string{
 		"server": {"ntp-daemon", "-c", "examples/unsafe.nts.server.toml"},
 		"pool":   {"nts-pool-ke", "-c", "examples/unsafe.pool.toml"},
