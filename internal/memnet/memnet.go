@@ -151,3 +151,13 @@ func (l *Listener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.at) }
 
 // String describes the listener in a failing test.
 func (l *Listener) String() string { return fmt.Sprintf("memnet listener at %v", l.at) }
+
+// Close closes the listener at addr, if there is one.
+func (n *Network) Close(addr string) {
+	n.mu.Lock()
+	l := n.listeners[netip.MustParseAddrPort(addr)]
+	n.mu.Unlock()
+	if l != nil {
+		l.Close()
+	}
+}

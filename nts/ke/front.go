@@ -165,8 +165,8 @@ func (f *Front) serveConn(ctx context.Context, conn net.Conn, config *tls.Config
 	// Go accepts a client that offers no application protocol at all. The
 	// first generation of pools does that, with its certificate.
 	if p.state.NegotiatedProtocol != nts.ALPN && (f.Leaf == nil || !f.Leaf(p.Leaf)) {
-		p.tls.Close()
 		f.Outcome(Outcome{NoALPN, p.remote, ""})
+		p.close()
 		return
 	}
 	p.reader = bufio.NewReaderSize(p.tls, 1024)

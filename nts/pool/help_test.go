@@ -1,0 +1,315 @@
+package pool
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ntpd-go/ntpd-go/internal/memnet"
+	"github.com/ntpd-go/ntpd-go/internal/testcert"
+	"github.com/ntpd-go/ntpd-go/nts"
+	"github.com/ntpd-go/ntpd-go/nts/ke"
+	"github.com/ntpd-go/ntpd-go/proto/aead"
+)
+
+const (
+	poolAddr = "192.0.2.1:4460"
+	eom      = "8000 0000"
+	ordinary = "8001 0002 0000 8004 0002 000f"
+)
+
+// world is a pool, its time sources and a network between them.
+type world struct {
+	t       *testing.T
+	net     memnet.Network
+	ca      *testcert.CA
+	own     *testcert.Leaf // the pool's certificate
+	sources []*source
+	timeout time.Duration
+	log     lines
+	pool    *Pool
+}
+
+func newWorld(t *testing.T) *world {
+	ca := testcert.NewCA(t)
+	return &world{t: t, ca: ca, own: ca.Leaf([]string{"192.0.2.1"})}
+}
+
+// source is a time source that serves pools, unless a test makes it worse.
+type source struct {
+	name, addr string
+	server     nts.Server
+	dialects   []nts.Dialect
+	leaf       *testcert.Leaf
+	down       bool // nobody listens
+	tls        func(*tls.Config)
+
+	// Answers in place of its own; nil answers as usual, an empty answer
+	// closes the connection.
+	information func() []byte
+	fixedKey    func(c *tls.Conn) []byte
+
+	mu       sync.Mutex
+	requests []nts.Request
+	raw      [][]byte
+	presents []*x509.Certificate
+}
+
+// add adds a source called s0.example.net, s1.example.net, ...
+func (w *world) add(change ...func(*source)) *source {
+	i := len(w.sources)
+	s := &source{
+		name:     fmt.Sprintf("s%d.example.net", i),
+		addr:     fmt.Sprintf("192.0.2.%d:4460", 10+i),
+		dialects: []nts.Dialect{nts.IANA, nts.Draft, nts.ClientCertificate},
+	}
+	s.leaf = w.ca.Leaf([]string{s.name})
+	for _, c := range change {
+		c(s)
+	}
+	w.sources = append(w.sources, s)
+	return s
+}
+
+// start runs the sources and the pool until the test ends.
+func (w *world) start() {
+	w.t.Helper()
+	var running sync.WaitGroup
+	var config Config
+	for _, s := range w.sources {
+		config.Sources = append(config.Sources, Source{s.name, 4460})
+		if s.down {
+			continue
+		}
+		l, err := w.net.Listen(s.addr)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.t.Cleanup(func() { l.Close() })
+		running.Go(func() { s.serve(l, &running) })
+	}
+	l, err := w.net.Listen(poolAddr)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	tlsConfig := &tls.Config{Certificates: []tls.Certificate{w.own.TLS}}
+	config.Listener = l
+	config.TLS = func() *tls.Config { return tlsConfig }
+	config.Roots = w.ca.Pool
+	config.Timeout = w.timeout
+	config.Client = &ke.Client{
+		Dial: w.net.Dial, Lookup: w.lookup,
+		Certificate: func() *tls.Certificate { return &w.own.TLS },
+	}
+	config.Log = slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+	p, err := New(config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.pool = p
+	ctx, cancel := context.WithCancel(w.t.Context())
+	running.Go(func() {
+		if err := p.Serve(ctx); err != nil {
+			w.t.Error(err)
+		}
+	})
+	w.t.Cleanup(func() {
+		cancel()
+		for _, s := range w.sources {
+			w.net.Close(s.addr)
+		}
+		running.Wait()
+	})
+}
+
+func (w *world) lookup(_ context.Context, host string) ([]netip.Addr, error) {
+	for _, s := range w.sources {
+		if s.name == host {
+			return []netip.Addr{netip.MustParseAddrPort(s.addr).Addr()}, nil
+		}
+	}
+	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+}
+
+func (s *source) serve(l net.Listener, running *sync.WaitGroup) {
+	config := &tls.Config{
+		Certificates: []tls.Certificate{s.leaf.TLS}, NextProtos: []string{nts.ALPN},
+		ClientAuth: tls.RequestClientCert,
+	}
+	if s.tls != nil {
+		s.tls(config)
+	}
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		running.Go(func() {
+			defer conn.Close()
+			conn.SetDeadline(time.Now().Add(time.Minute))
+			c := tls.Server(conn, config)
+			if c.Handshake() != nil {
+				return
+			}
+			if answer := s.answer(c); len(answer) > 0 {
+				c.Write(answer)
+				c.CloseWrite()
+				io.Copy(io.Discard, conn)
+			}
+		})
+	}
+}
+
+// answer reads one request and gives the answer.
+func (s *source) answer(c *tls.Conn) []byte {
+	buffer := make([]byte, 4096)
+	n, err := c.Read(buffer)
+	if err != nil {
+		return nil
+	}
+	req, err := nts.DecodeRequest(buffer[:n], func(nts.Secret) bool { return true })
+	s.mu.Lock()
+	s.raw = append(s.raw, buffer[:n])
+	s.requests = append(s.requests, req)
+	s.presents = c.ConnectionState().PeerCertificates
+	s.mu.Unlock()
+	dialect := nts.NoDialect
+	switch q := req.(type) {
+	case nts.Information:
+		dialect = q.Dialect
+	case nts.FixedKey:
+		dialect = q.Dialect
+	}
+	if err != nil || !s.speaks(dialect, req) {
+		out, _ := nts.AppendError(nil, nts.UnrecognizedCriticalRecord)
+		return out
+	}
+	switch req.(type) {
+	case nts.Information:
+		if s.information != nil {
+			return s.information()
+		}
+	case nts.FixedKey:
+		if s.fixedKey != nil {
+			return s.fixedKey(c)
+		}
+	}
+	seal := func(a aead.Algorithm, c2s, s2c []byte) ([]byte, error) {
+		return fmt.Appendf(nil, "%s %d %x %x", s.name, a, c2s, s2c), nil
+	}
+	out, _, _ := s.server.Respond(nil, req, nts.Session{Seal: seal})
+	return out
+}
+
+// speaks: a source of the draft's last generation does not know the first one's
+// questions apart, but the first does not know the list of protocols.
+func (s *source) speaks(d nts.Dialect, req nts.Request) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	info, _ := req.(nts.Information)
+	for _, own := range s.dialects {
+		switch {
+		case own == nts.ClientCertificate && d == nts.ClientCertificate && !info.Protocols:
+			return true
+		case own == nts.Draft && (d == nts.Draft || d == nts.ClientCertificate):
+			return true
+		case own == nts.IANA && d == nts.IANA:
+			return true
+		}
+	}
+	return false
+}
+
+// count is how many requests of each kind the source has received.
+func (s *source) count() (information, fixedKey int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, req := range s.requests {
+		switch req.(type) {
+		case nts.Information:
+			information++
+		case nts.FixedKey:
+			fixedKey++
+		}
+	}
+	return information, fixedKey
+}
+
+// exchange is an ordinary client of the pool.
+func (w *world) exchange(change ...func(*ke.ClientRequest)) (ke.Result, error) {
+	req := ke.ClientRequest{Host: "192.0.2.1", Roots: w.ca.Pool(), Algorithms: []aead.Algorithm{15}}
+	for _, c := range change {
+		c(&req)
+	}
+	return (&ke.Client{Dial: w.net.Dial}).Exchange(w.t.Context(), req)
+}
+
+// ask sends digits to the pool and returns all that it answers.
+func (w *world) ask(digits string) []byte {
+	w.t.Helper()
+	conn, err := w.net.Dial(w.t.Context(), "tcp", poolAddr)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer conn.Close()
+	c := tls.Client(conn, &tls.Config{RootCAs: w.ca.Pool(), ServerName: "192.0.2.1", NextProtos: []string{nts.ALPN}})
+	if _, err := c.Write(fromHex(digits)); err != nil {
+		w.t.Fatal(err)
+	}
+	answer, err := io.ReadAll(c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return answer
+}
+
+func (w *world) wantAnswer(question, answer string) {
+	w.t.Helper()
+	if got := w.ask(question); !bytes.Equal(got, fromHex(answer)) {
+		w.t.Errorf("answered %x, want %s", got, answer)
+	}
+}
+
+// lines collects a log.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func fromHex(s string) []byte {
+	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
