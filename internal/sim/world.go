@@ -186,8 +186,8 @@ func (w *world) perform(actions []engine.Action) {
 			w.saved = a.State
 		case engine.Report:
 			w.incidents = append(w.incidents, Incident{w.clock.t, a.Incident})
-			if w.trace != nil && a.Incident.Level > engine.Debug {
-				w.trace("%.3f %s %s", w.clock.t, a.Incident.Code, a.Incident.Text)
+			if w.trace != nil {
+				w.trace("%.3f %s source %d %s (error %+.1f µs)", w.clock.t, a.Incident.Code, a.Incident.Source, a.Incident.Text, w.clock.err*1e6)
 			}
 		case engine.Halt:
 			w.halted = &a

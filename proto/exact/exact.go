@@ -37,7 +37,11 @@ func Exp(x float64) float64 {
 		p = float64(p*r) + c
 	}
 	tail := float64(float64(r*r)*p) - lo
-	return math.Ldexp(1+(hi+tail), int(k))
+	v := 1 + (hi + tail)
+	if k > -1022 && k < 1023 {
+		return v * math.Float64frombits(uint64(int64(k)+1023)<<52)
+	}
+	return math.Ldexp(v, int(k))
 }
 
 // expTaylor is 1/n! for n from 12 to 2.

@@ -11,11 +11,11 @@ type interval struct {
 }
 
 // choose finds the largest group of voting intervals that have a point in
-// common, and returns how many they are and which intervals, voting or not,
-// touch what they have in common. This is the idea of RFC 5905 section
+// common. It returns how many they are, what they have in common, and which
+// intervals, voting or not, touch that. This is the idea of RFC 5905 section
 // 11.2.1. Of equally large groups the one with more incumbents wins, then the
 // one whose common part is narrower.
-func choose(all []interval) (agreeing int, chosen []bool) {
+func choose(all []interval) (agreeing int, common interval, chosen []bool) {
 	chosen = make([]bool, len(all))
 	type end struct {
 		at   float64
@@ -42,7 +42,6 @@ func choose(all []interval) (agreeing int, chosen []bool) {
 		}
 	})
 	depth, incumbents := 0, -1
-	var low, high float64
 	for i, e := range ends {
 		if !e.open {
 			depth--
@@ -59,15 +58,15 @@ func choose(all []interval) (agreeing int, chosen []bool) {
 				n++
 			}
 		}
-		if depth > agreeing || n > incumbents || (n == incumbents && h-l < high-low) {
-			agreeing, incumbents, low, high = depth, n, l, h
+		if depth > agreeing || n > incumbents || (n == incumbents && h-l < common.high-common.low) {
+			agreeing, incumbents, common.low, common.high = depth, n, l, h
 		}
 	}
 	if agreeing == 0 {
-		return 0, chosen
+		return 0, common, chosen
 	}
 	for i, v := range all {
-		chosen[i] = v.low <= high && v.high >= low
+		chosen[i] = v.low <= common.high && v.high >= common.low
 	}
-	return agreeing, chosen
+	return agreeing, common, chosen
 }

@@ -16,8 +16,7 @@ type Discipline struct {
 	saved   Saved
 	sources []*source // sorted by id
 	clock   ledger
-	joint   track
-	have    bool // joint holds an estimate
+	joint   joint
 	leap    proto.Leap
 	root    root
 
@@ -68,27 +67,25 @@ func (d *Discipline) Add(id SourceID, cfg SourceConfig) {
 		d.sources[i].cfg = cfg
 		return
 	}
-	s := &source{id: id, cfg: cfg, reachable: true}
-	s.track.w, s.track.pww = d.frequencyPrior()
-	d.sources = slices.Insert(d.sources, i, s)
+	d.sources = slices.Insert(d.sources, i, &source{id: id, cfg: cfg, reachable: true})
 }
 
 // frequencyPrior is what is known about the frequency before a source has
 // said anything.
 func (d *Discipline) frequencyPrior() (w, variance float64) {
-	switch sigma := d.saved.Sigma; {
-	case d.have:
-		return d.joint.w, float64(4*d.joint.pww) + freshFrequency*freshFrequency
-	case sigma > 0:
-		return d.saved.Frequency, float64(sigma*sigma) + freshFrequency*freshFrequency
-	default:
-		return d.saved.Frequency, float64(d.set.frequencyPrior * d.set.frequencyPrior)
+	if d.joint.started {
+		o := d.joint.look(d.joint.at, nil)
+		return o.rate, float64(4*o.spread) + freshFrequency*freshFrequency
 	}
+	return d.saved.Frequency, d.set.frequencyVariance(d.saved.Sigma)
 }
 
 // Remove forgets a source; unknown ones are ignored.
 func (d *Discipline) Remove(id SourceID) {
 	if i, ok := d.find(id); ok {
+		for _, p := range d.sources[i].route.paths {
+			d.joint.shrink(p)
+		}
 		d.sources = slices.Delete(d.sources, i, i+1)
 		d.survey()
 	}
@@ -125,13 +122,13 @@ func (d *Discipline) Observe(now proto.Now, id SourceID, o Observation) {
 	if bad != "" || m.at.sub(d.clock.raw(now.Wall)) > proto.Second {
 		return
 	}
-	if s.absorb(m, &d.set, wander*wander) {
+	s.distance, s.accuracy, s.noise = m.distance, m.accuracy, m.noise
+	if d.absorb(s, m) {
 		s.updated = now.Wall
-		d.survey()
 		if d.usableAt == 0 && s.samples >= usable {
 			d.usableAt = now.Mono
 		}
-		d.dirty = d.dirty || s.state == Selected
+		d.survey()
 	}
 }
 
@@ -152,12 +149,13 @@ func (d *Discipline) Jumped(now proto.Now, by proto.Duration, slept time.Duratio
 		doubt += sleepNoise
 	}
 	for _, s := range d.sources {
-		s.track.pxx += float64(doubt * doubt)
-		s.track.pww += jumpFrequency * jumpFrequency
-		s.soon = true
+		s.voice.doubt(float64(doubt*doubt), jumpFrequency*jumpFrequency)
+		s.soon = s.cfg.PollMin < s.cfg.PollMax
 	}
-	d.joint.pxx += float64(doubt * doubt)
-	d.joint.pww += jumpFrequency * jumpFrequency
+	if d.joint.started {
+		d.joint.doubt(0, float64(doubt*doubt))
+		d.joint.doubt(1, jumpFrequency*jumpFrequency)
+	}
 	d.note(Note{Code: "clock-meddling", Warn: slept == 0, Text: meddling(by, slept)})
 }
 

@@ -14,15 +14,14 @@ func (d *Discipline) Estimate(now proto.Now) Estimate {
 		Leap: proto.LeapUnsynchronised, Agreeing: d.agreeing,
 		AccumulatedSteps: d.saved.AccumulatedSteps, Steps: d.steps,
 	}
-	if !d.have {
+	if !d.joint.started {
 		return e
 	}
-	offset, t := d.left(now)
-	later := t
-	later.predict(t.at+rawTime(proto.FromSeconds(horizon)), wander*wander)
-	sigma, grown := math.Sqrt(t.pxx), math.Sqrt(later.pxx)
+	offset, o := d.left(now)
+	later := d.joint.look(d.clock.raw(now.Wall)+rawTime(proto.FromSeconds(horizon)), d.shares())
+	sigma, grown := math.Sqrt(o.variance), math.Sqrt(later.variance)
 	e.Offset, e.Sigma = offset, proto.FromSeconds(sigma)
-	e.Frequency, e.FrequencySigma = t.w, math.Sqrt(t.pww)
+	e.Frequency, e.FrequencySigma = o.rate, math.Sqrt(o.spread)
 	e.Selected = d.selected()
 	if len(e.Selected) > 0 {
 		e.Primary = d.root.primary
@@ -51,12 +50,12 @@ type root struct {
 func (d *Discipline) findRoot() {
 	best := math.Inf(1)
 	for _, s := range d.sources {
-		r := s.distance + s.radius(&d.set)
+		r := s.distance + s.radius(&d.set, 0)
 		if s.state != Selected || r >= best {
 			continue
 		}
 		best = r
-		d.root = root{s.id, s.rootDel + proto.FromSeconds(s.delay), s.rootDisp + proto.FromSeconds(s.accuracy)}
+		d.root = root{s.id, s.rootDel + proto.FromSeconds(s.base()), s.rootDisp + proto.FromSeconds(s.accuracy)}
 	}
 }
 
@@ -81,16 +80,15 @@ func (d *Discipline) Source(now proto.Now, id SourceID) SourceEstimate {
 	s := d.sources[i]
 	e := SourceEstimate{
 		State: s.state, Reason: s.reason, Sigma: proto.MaxDuration,
-		Delay: proto.FromSeconds(s.delay), Samples: s.samples,
-		Poll: s.poll(), Soon: s.soon || s.samples < burst, LastUpdate: s.updated,
+		Delay: proto.FromSeconds(s.base()), Samples: s.samples,
+		Poll: d.poll(s), Soon: s.soon || s.samples < burst, LastUpdate: s.updated,
 	}
-	if s.samples == 0 || !d.clock.started() {
+	if !s.voice.started {
 		return e
 	}
 	r := d.clock.raw(now.Wall)
-	t := s.track
-	t.predict(r, wander*wander)
-	e.Offset = t.offset() + proto.Timestamp(r).Sub(now.Wall)
-	e.Sigma = proto.FromSeconds(math.Sqrt(t.pxx))
+	t := s.voice.estimate(r)
+	e.Offset = s.voice.origin + proto.FromSeconds(t.x) + proto.Timestamp(r).Sub(now.Wall)
+	e.Sigma = proto.FromSeconds(t.sigma())
 	return e
 }

@@ -18,6 +18,29 @@ const (
 	usable = 3
 	// burst is how many samples are taken 2 s apart from a new source.
 	burst = 4
+	// youth is for how many samples a source counts as new: what they say is
+	// judged again with each that comes, because the shortest round trip is
+	// not known yet.
+	youth = 8
+	// minBias is the variance of a path's bias that remains on the shortest
+	// wire, s².
+	minBias = 1e-14
+	// confirmations are asked for at most so often in confirmPeriod (s), so
+	// that a bad path does not become a flood.
+	confirmations, confirmPeriod = 3, 64.0
+	// patientRun surprises in a row are explained even if other sources were
+	// not heard.
+	patientRun = 4
+	// minSpan is the least time over which a change of frequency is judged, s.
+	minSpan = 16.0
+	// serverDrift is how fast the clock of a synchronised server may go astray,
+	// s/s; what it admits itself is in its root dispersion.
+	serverDrift = 1e-6
+	// pollRatio: the prediction may be this much worse (in variance) than a
+	// perfect share of one sample before the next is due.
+	pollRatio = 3.0
+	// rampSamples are taken at each poll interval before the next longer one.
+	rampSamples = 4
 	// patience is how long after the first usable source the others may still
 	// be measured before the clock is first set.
 	patience = 8
@@ -86,6 +109,15 @@ func settle(c Config) settings {
 		s.LocalStratum = proto.MaxStratum
 	}
 	return s
+}
+
+// frequencyVariance is that of a frequency that was saved with a standard
+// deviation, 0 for unknown.
+func (s *settings) frequencyVariance(sigma float64) float64 {
+	if sigma <= 0 {
+		return s.frequencyPrior * s.frequencyPrior
+	}
+	return float64(sigma*sigma) + freshFrequency*freshFrequency
 }
 
 func or(v *float64, otherwise float64) float64 {

@@ -16,28 +16,66 @@ type source struct {
 	samples   uint64
 	updated   proto.Timestamp
 
-	track     track
-	delays    delays
-	delay     float64 // shortest round trip remembered
-	surprises int     // in a row, with their sign
-	soon      bool
+	voice   voice
+	route   route
+	backlog []heard // the first samples
 
-	distance float64 // the server's own root distance, s
-	rootDel  proto.Duration
+	run      int     // surprises in a row, with their sign
+	runAt    rawTime // when the run began
+	goodAt   rawTime // last sample that was no surprise
+	asked    int     // confirmations asked for …
+	askedAt  rawTime // … since then
+	hasAsked bool
+	soon     bool // poll again at once, to confirm
+
+	distance float64        // the server's own root distance, s
+	rootDel  proto.Duration // the server's root delay
 	rootDisp proto.Duration
 	leap     proto.Leap
 	stratum  uint8
-	accuracy float64
+	accuracy float64 // of a reference clock, s
+	noise    float64 // of its stamps, s
 }
 
-// radius is how far from the source's offset the truth may lie by what we
-// measured ourselves.
-func (s *source) radius(set *settings) float64 {
-	return float64(set.statisticalWeight*math.Sqrt(s.track.pxx)) + float64(set.delayWeight*s.delay) + s.accuracy
+// heard is a sample and the path that it came over.
+type heard struct {
+	sample
+	path *path
+}
+
+// bias is the variance of what a path over this round trip may be off before
+// anything is learnt: a tenth of the delay, and what the server admits.
+func (m *sample) bias(dispersion float64) float64 {
+	a := 0.1 * m.delay
+	return float64(a*a) + float64(dispersion*dispersion) + float64(m.accuracy*m.accuracy) + minBias
+}
+
+// excessOf says what the round trip of a sample, which the path remembers,
+// tells about its error. A reference clock has none: its noise is given.
+func (p *path) excessOf(m *sample) excess {
+	if m.delay == 0 {
+		return excess{sigma: 3 * m.noise}
+	}
+	return p.excess(m.delay)
+}
+
+// base is half the round trip of the path in use plus what the server admits:
+// the truth is no further from the offset than that and the noise.
+func (s *source) base() float64 {
+	if s.route.now == nil || s.route.now.count() == 0 {
+		return 0
+	}
+	return s.route.now.base()
+}
+
+// radius is how far from the source's offset the truth may lie by what was
+// measured here, with a deviation sigma of the offset.
+func (s *source) radius(set *settings, sigma float64) float64 {
+	return float64(set.statisticalWeight*sigma) + float64(set.delayWeight*s.base()) + s.accuracy
 }
 
 // fit says whether the source may vote at all, and if not, why.
-func (s *source) fit(set *settings) (State, string) {
+func (s *source) fit(set *settings, sigma float64) (State, string) {
 	switch {
 	case !s.reachable:
 		return Unreachable, ""
@@ -47,79 +85,46 @@ func (s *source) fit(set *settings) (State, string) {
 		return Unusable, "its stratum is not below local-stratum"
 	case s.samples < usable:
 		return Measuring, ""
-	case s.radius(set) > set.uncertaintyMax:
+	case s.radius(set, sigma) > set.uncertaintyMax:
 		return Unusable, "its uncertainty is too large"
 	default:
 		return NoMajority, ""
 	}
 }
 
-// absorb takes in a sample. It reports whether the source's track changed.
-func (s *source) absorb(m sample, set *settings, q float64) bool {
-	s.distance, s.accuracy = m.distance, m.accuracy
-	if m.delay > 0 {
-		s.delays.add(m.delay)
-		s.delay = s.delays.min()
-	}
-	excess := max(m.delay-s.delay, 0)
-	spread := s.delays.spread() / math.Sqrt(float64(min(s.delays.n, 64)+1))
-	noise := float64(m.noise*m.noise) + float64(excess*excess)/12 + float64(spread*spread)
-	if s.samples == 0 {
-		first := float64(m.delay*m.delay)/4 + noise
-		s.track = track{origin: m.offset, at: m.at, pxx: first, w: s.track.w, pww: s.track.pww}
-		s.samples = 1
-		return true
-	}
-	if m.at.sub(s.track.at) < 0 {
+// impossible says whether the delay cannot explain an innovation whose
+// prediction has a variance.
+func impossible(v, variance float64, x excess) bool {
+	return math.Abs(v) > x.span/2+4*math.Sqrt(variance)+3*x.sigma
+}
+
+// surprised judges an innovation that the delay cannot explain: the clock, the
+// server or a stamp is wrong. It counts them in a row.
+func (s *source) surprised(v, variance float64, x excess, at rawTime) bool {
+	if !impossible(v, variance, x) {
+		s.run, s.goodAt, s.soon = 0, at, false
 		return false
 	}
-	s.track.predict(m.at, q)
-	v := (m.offset - s.track.origin).Seconds() - s.track.x
-	if m.period > 0 {
-		v -= float64(m.period * math.Floor(v/m.period+0.5))
-		m.offset = s.track.origin + proto.FromSeconds(s.track.x+v)
+	if (v > 0) != (s.run > 0) {
+		s.run, s.runAt = 0, at
 	}
-	s.soon = false
-	if s.samples >= usable && math.Abs(v) > excess/2+4*math.Sqrt(s.track.pxx+noise)+2*s.delays.spread() {
-		if !s.confirmed(v) {
-			s.soon = true
-			return false
-		}
-		s.track.pxx += float64(v * v)
-		s.track.pww += float64(set.frequencyPrior * set.frequencyPrior)
+	if v > 0 {
+		s.run++
+	} else {
+		s.run--
 	}
-	s.surprises = 0
-	s.track.update(m.offset, noise)
-	s.samples++
+	s.ask(at)
 	return true
 }
 
-// confirmed counts surprises of one sign in a row; the second is believed.
-func (s *source) confirmed(v float64) bool {
-	switch {
-	case v > 0:
-		s.surprises = max(s.surprises, 0) + 1
-	default:
-		s.surprises = min(s.surprises, 0) - 1
+// ask wants another sample at once, within reason.
+func (s *source) ask(at rawTime) {
+	if s.cfg.PollMin == s.cfg.PollMax {
+		return // the operator wants exactly this interval
 	}
-	return s.surprises > 1 || s.surprises < -1
-}
-
-// poll is the interval that the source wants next.
-func (s *source) poll() int8 {
-	ramp := int(s.cfg.PollStart)
-	if s.samples > 8 {
-		ramp += int((s.samples - 8) / 8)
+	if !s.hasAsked || at.since(s.askedAt) > confirmPeriod {
+		s.asked, s.askedAt, s.hasAsked = 0, at, true
 	}
-	top := max(s.cfg.PollMin, min(s.cfg.PollMax, int8(min(ramp, 17))))
-	noise := max(s.delays.spread()/3, 1e-6)
-	for p := s.cfg.PollMin; p < top; p++ {
-		t := math.Ldexp(1, int(p)+1)
-		next := s.track
-		next.predict(s.track.at+rawTime(proto.FromSeconds(t)), wander*wander)
-		if next.pxx > noise*noise {
-			return p
-		}
-	}
-	return top
+	s.soon = s.asked < confirmations
+	s.asked++
 }

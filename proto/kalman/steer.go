@@ -18,7 +18,7 @@ func (d *Discipline) Decide(now proto.Now) Decision {
 	case !d.begun:
 		d.begun, d.pending, d.correct = true, true, false
 		out.Steer = &Adjustment{Frequency: d.limit(d.saved.Frequency)}
-	case d.dirty && d.majority && d.ready(now):
+	case d.dirty && d.majority && d.joint.started && d.ready(now):
 		d.dirty = false
 		out.Steer, out.Halt = d.plan(now)
 		d.pending = out.Steer != nil
@@ -54,16 +54,15 @@ func (d *Discipline) Deadline() proto.Instant {
 }
 
 // left is what remains to be corrected at a moment: true time minus clock.
-func (d *Discipline) left(now proto.Now) (proto.Duration, track) {
+func (d *Discipline) left(now proto.Now) (proto.Duration, outlook) {
 	r := d.clock.raw(now.Wall)
-	t := d.joint
-	t.predict(r, wander*wander)
-	return t.offset() + proto.Timestamp(r).Sub(now.Wall), t
+	o := d.joint.look(r, d.shares())
+	return d.joint.origin + proto.FromSeconds(o.offset) + proto.Timestamp(r).Sub(now.Wall), o
 }
 
 // plan makes the adjustment that brings the clock to the estimate.
 func (d *Discipline) plan(now proto.Now) (*Adjustment, *Halt) {
-	offset, t := d.left(now)
+	offset, o := d.left(now)
 	limit, single := d.set.stepThreshold, d.set.StartupStep
 	if d.corrected {
 		limit, single = d.set.stepLate, d.set.SingleStep
@@ -72,7 +71,7 @@ func (d *Discipline) plan(now proto.Now) (*Adjustment, *Halt) {
 	if h := d.panics(offset, step, single); h != nil {
 		return nil, h
 	}
-	a := &Adjustment{Frequency: d.limit(t.w)}
+	a := &Adjustment{Frequency: d.limit(o.rate)}
 	if step {
 		a.Step = offset
 		d.note(Note{Code: "clock-step", Warn: d.corrected, Text: "stepping the clock by " + offset.String()})
@@ -105,7 +104,7 @@ func (d *Discipline) tau() float64 {
 	shortest := int8(17)
 	for _, s := range d.sources {
 		if s.state == Selected {
-			shortest = min(shortest, s.poll())
+			shortest = min(shortest, d.poll(s))
 		}
 	}
 	return min(max(math.Ldexp(0.25, int(shortest)), tauMin), tauMax)

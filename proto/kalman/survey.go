@@ -7,63 +7,88 @@ import (
 	"github.com/ntpd-go/ntpd-go/proto"
 )
 
-// wander is how fast a crystal's frequency walks, s/s per √s.
-const wander = 1e-8
-
-// survey decides which sources are believed and combines them.
+// survey decides which sources are believed.
 func (d *Discipline) survey() {
 	if !d.clock.started() || len(d.sources) == 0 {
 		d.majority, d.agreeing = false, 0
 		return
 	}
-	latest := d.latest()
+	at, origin := d.latest()
 	all := make([]interval, len(d.sources))
-	origin := d.origin()
 	voters := 0
 	for i, s := range d.sources {
 		was := s.state
-		s.state, s.reason = s.fit(&d.set)
 		all[i] = interval{low: math.Inf(1), high: math.Inf(-1)}
+		middle, sigma := d.testimony(s, at, origin)
+		s.state, s.reason = s.fit(&d.set, sigma)
 		if s.state != NoMajority {
 			continue
 		}
-		t := s.track
-		t.predict(latest, wander*wander)
-		middle := (t.offset() - origin).Seconds()
-		r := s.radius(&d.set) + s.distance
+		r := s.radius(&d.set, sigma) + s.distance
 		all[i] = interval{middle - r, middle + r, s.cfg.Voting, was == Selected}
 		if s.cfg.Voting {
 			voters++
 		}
 	}
-	agreeing, chosen := choose(all)
+	agreeing, common, chosen := choose(all)
 	had := d.majority
 	d.agreeing = agreeing
 	d.majority = agreeing >= d.set.MinimumAgreeing && 2*agreeing > voters
+	var fresh []*source
+	liars := 0
 	for i, s := range d.sources {
 		switch {
 		case s.state != NoMajority || !d.majority:
 		case chosen[i]:
-			d.elect(s, all[i].incumbent)
+			s.state = Selected
+			if !all[i].incumbent {
+				fresh = append(fresh, s)
+			}
 		default:
 			s.state = Falseticker
+			if all[i].incumbent {
+				liars++
+				d.note(Note{Code: "source-falseticker", Warn: true, Source: s.id, Text: "it disagrees with the majority and is not used"})
+			}
 		}
 	}
 	if had != d.majority {
 		d.announce(voters)
 	}
-	if d.majority {
-		d.combine(latest)
-		d.findRoot()
+	if !d.majority {
+		return
 	}
+	for _, s := range fresh {
+		d.note(Note{Code: "source-selected", Source: s.id, Text: "it agrees with the majority"})
+	}
+	d.admit(fresh)
+	if len(fresh) > 0 || liars > 0 {
+		d.reanchor()
+		d.dirty = true
+	}
+	d.confine(at, origin, common)
+	d.findRoot()
+	d.vote()
 }
 
-func (d *Discipline) elect(s *source, incumbent bool) {
-	s.state = Selected
-	if !incumbent {
-		d.dirty = true
-		d.note(Note{Code: "source-selected", Source: s.id, Text: "agrees with the majority"})
+// testimony is what a source says about the offset at a moment, relative to
+// an origin, and its standard deviation. Once there is a joint estimate each
+// source is compared with it at the time when it was last heard: the clock's
+// own wandering since then is no fault of the source, and a source that has
+// not been heard for long does not become credible by growing vague.
+func (d *Discipline) testimony(s *source, at rawTime, origin proto.Duration) (x, sigma float64) {
+	if !s.voice.started {
+		return 0, 0
 	}
+	if !d.joint.started {
+		t := s.voice.estimate(at)
+		return (s.voice.origin - origin).Seconds() + t.x, t.sigma()
+	}
+	t := s.voice.estimate(s.voice.at)
+	then, now := d.joint.look(s.voice.at, nil), d.joint.look(at, nil)
+	age := at.since(s.voice.at)
+	return (s.voice.origin - origin).Seconds() + t.x + now.offset - then.offset,
+		t.sigma() + float64(serverDrift*age)
 }
 
 func (d *Discipline) announce(voters int) {
@@ -75,60 +100,90 @@ func (d *Discipline) announce(voters int) {
 		"%d of %d sources agree, %d needed; the clock is held", d.agreeing, voters, max(d.set.MinimumAgreeing, voters/2+1))})
 }
 
-// latest is the time of the newest sample.
-func (d *Discipline) latest() rawTime {
-	var at rawTime
+// latest is the time of the newest sample, and an offset near the sources'.
+func (d *Discipline) latest() (at rawTime, origin proto.Duration) {
 	found := false
 	for _, s := range d.sources {
-		if s.samples > 0 && (!found || s.track.at.sub(at) > 0) {
-			at, found = s.track.at, true
+		if s.voice.started && (!found || s.voice.at.sub(at) > 0) {
+			at, found, origin = s.voice.at, true, s.voice.origin
 		}
 	}
-	return at
+	if d.joint.started {
+		origin = d.joint.origin
+	}
+	return at, origin
 }
 
-// origin is a whole offset near those of the sources.
-func (d *Discipline) origin() proto.Duration {
-	if d.have {
-		return d.joint.origin
-	}
-	for _, s := range d.sources {
-		if s.samples > 0 {
-			return s.track.origin
-		}
-	}
-	return 0
-}
-
-// combine weighs the selected sources by inverse variance.
-func (d *Discipline) combine(at rawTime) {
-	origin := d.origin()
-	var sx, wx, sw, ww, sxw float64
+// anchored calls f for the shortest known path of each selected source.
+func (d *Discipline) anchored(f func(s *source, p *path)) {
 	for _, s := range d.sources {
 		if s.state != Selected {
 			continue
 		}
-		t := s.track
-		t.predict(at, wander*wander)
-		vx, vw := t.pxx, t.pww
-		if d.set.dispersion {
-			vx += float64(s.rootDisp.Seconds() * s.rootDisp.Seconds())
+		var best *path
+		for _, p := range s.route.paths {
+			if p.col >= 0 && (best == nil || p.base() < best.base()) {
+				best = p
+			}
 		}
-		sx += ((t.origin - origin).Seconds() + t.x) / vx
-		wx += 1 / vx
-		sw += t.w / vw
-		ww += 1 / vw
-		sxw += t.pxw / float64(vx*vw)
+		if best != nil {
+			f(s, best)
+		}
 	}
-	if wx == 0 {
+}
+
+// shares are the weights of the biases in what no sample can tell: true time
+// is taken to be where the biases of the selected sources, weighted by how
+// large they may be, cancel.
+func (d *Discipline) shares() []float64 {
+	share := make([]float64, len(d.joint.cols))
+	total := 0.0
+	d.anchored(func(_ *source, p *path) { total += 1 / p.prior })
+	d.anchored(func(_ *source, p *path) { share[p.col-2] = 1 / (p.prior * total) })
+	return share
+}
+
+// biasOf is the mean of a bias over the models.
+func (j *joint) biasOf(p *path) float64 {
+	b := 0.0
+	for q := range j.model {
+		b += float64(j.prob[q] * j.model[q].m[p.col])
+	}
+	return b
+}
+
+// reanchor lets the biases of the sources that are believed now cancel, apart
+// from what a server did itself.
+func (d *Discipline) reanchor() {
+	var sum, total float64
+	d.anchored(func(_ *source, p *path) {
+		sum += (d.joint.biasOf(p) - p.anchor) / p.prior
+		total += 1 / p.prior
+	})
+	if total > 0 {
+		d.joint.shift(sum / total)
+	}
+}
+
+// confine keeps the joint estimate within what the majority has in common.
+// The two only part when a whole majority was found to be wrong.
+func (d *Discipline) confine(at rawTime, origin proto.Duration, common interval) {
+	if !d.joint.started {
 		return
 	}
-	d.joint = track{origin: origin, at: at, x: sx / wx, w: sw / ww, pxx: 1 / wx, pww: 1 / ww, pxw: sxw / float64(wx*ww)}
-	if math.Abs(d.joint.x) > 1 {
-		whole := proto.FromSeconds(math.Floor(d.joint.x))
-		d.joint.origin += whole
-		d.joint.x -= whole.Seconds()
+	o := d.joint.look(at, nil)
+	x := (d.joint.origin - origin).Seconds() + o.offset
+	var delta float64
+	switch {
+	case x < common.low:
+		delta = common.low - x
+	case x > common.high:
+		delta = common.high - x
+	default:
+		return
 	}
-	d.have = true
-	d.vote()
+	d.joint.shift(delta)
+	d.anchored(func(_ *source, p *path) { p.anchor = d.joint.biasOf(p) })
+	d.joint.settle()
+	d.dirty = true
 }

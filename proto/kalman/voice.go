@@ -1,0 +1,248 @@
+package kalman
+
+import (
+	"math"
+
+	"github.com/ntpd-go/ntpd-go/proto"
+	"github.com/ntpd-go/ntpd-go/proto/exact"
+)
+
+// voice is what a source says for itself, apart from all others: its offset
+// against raw time and which shapes its noise has. Sources vote with their
+// voices, so that a liar cannot pull the estimate by which it is judged.
+type voice struct {
+	started bool
+	origin  proto.Duration // what the offsets of the tracks are relative to
+	at      rawTime
+	bank    [classes][models]track
+	prob    [classes]probabilities
+	weight  [hypotheses]float64 // log, of the hypotheses; unscaled
+}
+
+// track is an offset x from raw time (s) and its rate w (s/s), with their
+// covariance.
+type track struct{ x, w, pxx, pxw, pww float64 }
+
+const (
+	// memory fades what is known about the shapes: about a hundred samples.
+	shapeMemory = 0.99
+	// firstVariance is that of an offset before its first sample, s².
+	firstVariance = 1
+)
+
+// start begins with the first offset.
+func (v *voice) start(at rawTime, offset proto.Duration, w, variance, wander float64) {
+	*v = voice{started: true, origin: offset, at: at, weight: v.weight}
+	for c := range v.bank {
+		v.prob[c] = initialProbabilities(wander)
+		for q := range v.bank[c] {
+			v.bank[c][q] = track{w: w, pxx: firstVariance, pww: variance}
+		}
+	}
+}
+
+// predict moves a track on. q is the variance that the rate gains a second.
+func (t *track) predict(dt, q float64) {
+	t.x += float64(t.w * dt)
+	if dt <= 0 {
+		return
+	}
+	t.pxx += float64(2*dt*t.pxw) + float64(dt*dt*t.pww) + float64(q*dt*dt*dt/3) + float64(whiteNoise*dt)
+	t.pxw += float64(dt*t.pww) + float64(q*dt*dt/2)
+	t.pww += float64(q * dt)
+}
+
+// update takes in the score of a sample.
+func (t *track) update(a score) {
+	d2 := limitCurvature(a.d2, t.pxx)
+	t.x += float64(t.pxx * a.d1)
+	t.w += float64(t.pxw * a.d1)
+	t.pww += float64(t.pxw * t.pxw * d2)
+	t.pxw += float64(t.pxx * t.pxw * d2)
+	t.pxx += float64(t.pxx * t.pxx * d2)
+}
+
+// merge is a mixture of tracks as one track with the same mean and covariance.
+func merge(weights *[models]float64, all *[models]track) track {
+	var m track
+	for i, t := range all {
+		m.x += float64(weights[i] * t.x)
+		m.w += float64(weights[i] * t.w)
+	}
+	for i, t := range all {
+		dx, dw := t.x-m.x, t.w-m.w
+		m.pxx += float64(weights[i] * (t.pxx + float64(dx*dx)))
+		m.pxw += float64(weights[i] * (t.pxw + float64(dx*dw)))
+		m.pww += float64(weights[i] * (t.pww + float64(dw*dw)))
+	}
+	return m
+}
+
+// observe takes in a sample.
+func (v *voice) observe(at rawTime, offset proto.Duration, x excess) {
+	dt := at.since(v.at)
+	v.at = at
+	y := (offset - v.origin).Seconds()
+	var scores [hypotheses]score
+	var weights [hypotheses]float64
+	v.weights(&weights)
+	var evidence [hypotheses]float64 // of each hypothesis, over the models, log
+	for c := range v.bank {
+		bank, prob := &v.bank[c], &v.prob[c]
+		mixing := prob.mix()
+		old := *bank
+		for q := range bank {
+			bank[q] = merge(&mixing[q], &old)
+			bank[q].predict(dt, wanders[q]*wanders[q])
+		}
+		var logs [models]float64
+		var gathered [hypotheses]gather
+		first, last := classRange(c)
+		for q := range bank {
+			t := &bank[q]
+			evaluateAll(y-t.x, t.pxx, x, c, &scores)
+			for h := first; h < last; h++ {
+				gathered[h].add(scores[h].log, prob[q])
+			}
+			a := mixed(weights[first:last], scores[first:last])
+			logs[q] = a.log
+			if a.sane() {
+				t.update(a)
+			}
+		}
+		prob.learn(logs)
+		for h := first; h < last; h++ {
+			evidence[h] = gathered[h].log()
+		}
+	}
+	for h := range v.weight {
+		if e := evidence[h]; e-e == 0 {
+			v.weight[h] = float64(shapeMemory*v.weight[h]) + e
+		}
+	}
+	v.level()
+}
+
+// classRange is where the hypotheses of a class are.
+func classRange(c int) (first, last int) {
+	if c == 0 {
+		return 0, 3 * levels
+	}
+	return (c + 2) * levels, (c + 3) * levels
+}
+
+// gather sums probabilities that are given by their logarithms.
+type gather struct {
+	top, sum float64
+	any      bool
+}
+
+func (g *gather) add(log, weight float64) {
+	switch {
+	case !g.any:
+		g.top, g.sum, g.any = log, weight, true
+	case log <= g.top:
+		g.sum += float64(weight * exact.Exp(log-g.top))
+	default:
+		g.sum = float64(g.sum*exact.Exp(g.top-log)) + weight
+		g.top = log
+	}
+}
+
+func (g *gather) log() float64 { return g.top + exact.Log(g.sum) }
+
+// level keeps the log weights in range: only their differences matter.
+func (v *voice) level() {
+	top := v.weight[0]
+	for _, l := range v.weight {
+		top = max(top, l)
+	}
+	for h := range v.weight {
+		v.weight[h] = max(v.weight[h]-top, -1e4)
+	}
+}
+
+// weights are those of the hypotheses, not logarithmic; the largest is 1 and
+// those that do not matter are 0.
+func (v *voice) weights(out *[hypotheses]float64) {
+	for h, l := range v.weight {
+		out[h] = 0
+		if l > -30 {
+			out[h] = exact.Exp(l)
+		}
+	}
+	// A class none of whose hypotheses matters still needs an opinion.
+	for c := range classes {
+		first, last := classRange(c)
+		top, some := first, false
+		for h := first; h < last; h++ {
+			some = some || out[h] > 0
+			if v.weight[h] > v.weight[top] {
+				top = h
+			}
+		}
+		if !some {
+			for h := first; h < last; h++ {
+				if l := v.weight[h] - v.weight[top]; l > -30 {
+					out[h] = 1e-13 * exact.Exp(l)
+				}
+			}
+		}
+	}
+}
+
+// soften makes what is known about the shapes count half.
+func (v *voice) soften() {
+	for h := range v.weight {
+		v.weight[h] /= 2
+	}
+}
+
+// doubt adds variance to all tracks.
+func (v *voice) doubt(pxx, pww float64) {
+	for c := range v.bank {
+		for q := range v.bank[c] {
+			v.bank[c][q].pxx += pxx
+			v.bank[c][q].pww += pww
+		}
+	}
+}
+
+// estimate is what the voice says about a moment: all classes as one track.
+func (v *voice) estimate(at rawTime) track {
+	var weights [hypotheses]float64
+	v.weights(&weights)
+	dt := at.since(v.at)
+	var per [classes]track
+	var share [classes]float64
+	total := 0.0
+	for c := range v.bank {
+		first, last := classRange(c)
+		for h := first; h < last; h++ {
+			share[c] += weights[h]
+		}
+		total += share[c]
+		bank := v.bank[c]
+		for q := range bank {
+			bank[q].predict(dt, wanders[q]*wanders[q])
+		}
+		p := [models]float64(v.prob[c])
+		per[c] = merge(&p, &bank)
+	}
+	var m track
+	for c, t := range per {
+		share[c] /= total
+		m.x += float64(share[c] * t.x)
+		m.w += float64(share[c] * t.w)
+	}
+	for c, t := range per {
+		dx, dw := t.x-m.x, t.w-m.w
+		m.pxx += float64(share[c] * (t.pxx + float64(dx*dx)))
+		m.pxw += float64(share[c] * (t.pxw + float64(dx*dw)))
+		m.pww += float64(share[c] * (t.pww + float64(dw*dw)))
+	}
+	return m
+}
+
+// sigma of the offset is not NaN and not negative.
+func (t track) sigma() float64 { return math.Sqrt(max(t.pxx, 0)) }
