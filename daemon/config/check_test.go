@@ -172,3 +172,13 @@ func TestBuiltValuesAreNotNamed(t *testing.T) {
 		t.Errorf("unbuilt %v, warnings %v", c.Unbuilt, c.Warnings)
 	}
 }
+
+func TestPortZeroMayBeSharedInTheFile(t *testing.T) {
+	c := load(t, "[[server]]\nlisten = \"127.0.0.1:0\"\n[[server]]\nlisten = \"127.0.0.1:0\"\n")
+	if len(c.Servers) != 2 {
+		t.Errorf("servers are %v", c.Servers)
+	}
+	if _, problems := Parse("f", []byte("[[server]]\n[[server]]\n")); len(problems) != 2 {
+		t.Errorf("two sections without an address give %v", problems)
+	}
+}

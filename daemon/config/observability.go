@@ -90,5 +90,7 @@ var clockTable = table[Clock]{keys: []*key[Clock]{
 		unbuilt(EffectNone, "hardware timestamps are not built yet: the kernel stamps packets, as ntpd-rs has it without an interface",
 			func(c *Clock) bool { return c.TimestampMode == TimestampHardware }).
 		unbuilt(EffectNone, "stamping by less than kernel-all is not built yet: the kernel stamps packets both ways where it can",
-			func(c *Clock) bool { return c.TimestampMode == TimestampSoftware || c.TimestampMode == TimestampKernelRecv }),
+			func(c *Clock) bool {
+				return c.TimestampMode == TimestampSoftware || c.TimestampMode == TimestampKernelRecv
+			}),
 }}
