@@ -29,8 +29,8 @@ var modules = []string{
 // kernelDir is where the kernel package is unpacked inside the folder.
 const kernelDir = "/var/lib/ntpd-go-lab/kernel"
 
-// build prepares everything in the directory dir; project is the root of the checkout and bin its built commands.
-func build(dir, project, bin string) (*image, error) {
+// build prepares everything in the directory dir.
+func build(dir string, o options) (*image, error) {
 	folder, err := lab.OpenFolder("trixie", say)
 	if err != nil {
 		return nil, err
@@ -56,10 +56,13 @@ func build(dir, project, bin string) (*image, error) {
 	if err := addModules(&a, folder, unpacked); err != nil {
 		return nil, err
 	}
-	if err := addProject(&a, project, bin); err != nil {
+	if err := addProject(&a, o.project, o.bin); err != nil {
 		return nil, err
 	}
 	addSystem(&a)
+	if err := addTree(&a, o.extra); err != nil {
+		return nil, err
+	}
 	version := strings.TrimPrefix(name, "linux-image-")
 	kernel, err := os.ReadFile(filepath.Join(unpacked, "boot", "vmlinuz-"+version))
 	if err != nil {
@@ -163,6 +166,23 @@ func addProject(a *archive, project, bin string) error {
 		}
 	}
 	return nil
+}
+
+// addTree adds all files below a directory; later files of an archive replace earlier ones of the same name.
+func addTree(a *archive, root string) error {
+	if root == "" {
+		return nil
+	}
+	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		return addFile(a, name, path, 0o755)
+	})
 }
 
 func addFile(a *archive, name, source string, perm int) error {

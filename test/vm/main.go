@@ -24,9 +24,9 @@ import (
 )
 
 type options struct {
-	bin, project string
-	match        *regexp.Regexp
-	long, keep   bool
+	bin, project, extra string
+	match               *regexp.Regexp
+	long, keep          bool
 }
 
 func main() {
@@ -35,6 +35,7 @@ func main() {
 	var pattern string
 	flag.StringVar(&o.bin, "bin", "bin", "directory with ntp-daemon, nts-pool-ke and ntp-ctl")
 	flag.StringVar(&o.project, "project", ".", "directory with examples and test-keys")
+	flag.StringVar(&o.extra, "extra", "", "directory with further files for the guest's file system, say another daemon as bin/ntp-daemon")
 	flag.StringVar(&pattern, "run", "", "run only the scenarios whose name matches this regular expression")
 	flag.BoolVar(&o.long, "long", false, "run long scenarios in full")
 	flag.BoolVar(&o.keep, "keep", false, "keep logs of green scenarios too")
@@ -78,7 +79,7 @@ func run(ctx context.Context, o options) (failed int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	img, err := build(dir, o.project, o.bin)
+	img, err := build(dir, o)
 	if err != nil {
 		return 0, err
 	}

@@ -26,7 +26,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, "guest: runs only as the first process of the laboratory's virtual machine")
 		os.Exit(64)
 	}
-	err := mountAll()
+	err := os.Setenv("PATH", "/bin") // where commands are looked for
+	if err == nil {
+		err = mountAll()
+	}
 	if err == nil {
 		err = confirm()
 	}

@@ -110,7 +110,7 @@ func readSocket(path string) ([]byte, error) {
 func command(r wire.Request) *exec.Cmd {
 	cmd := exec.Command(r.Args[0], r.Args[1:]...)
 	cmd.Dir = r.Dir
-	cmd.Env = []string{"PATH=/bin:/sbin:/usr/local/bin", "HOME=/root", "TZ=UTC"}
+	cmd.Env = []string{"PATH=/bin", "HOME=/root", "TZ=UTC"}
 	return cmd
 }
 
