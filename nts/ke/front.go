@@ -72,6 +72,8 @@ type Front struct {
 func (f *Front) Serve(ctx context.Context) error {
 	var connections sync.WaitGroup
 	defer connections.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // connections that rest end with the listener
 
 	stop := context.AfterFunc(ctx, func() { f.Listener.Close() })
 	defer stop()

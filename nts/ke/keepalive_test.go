@@ -215,6 +215,27 @@ func TestStoppingEndsRestingConnections(t *testing.T) {
 	})
 }
 
+// However Serve ends, it does not wait for connections that rest.
+func TestClosedListenerEndsRestingConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := poolWorld(t)
+		l := w.start()
+		c := w.mustRaw()
+		say(t, c, informationQ)
+		hearMessage(t, c)
+		synctest.Wait()
+		began := time.Now()
+		l.Close()
+		if got := hear(t, c); len(got) != 0 {
+			t.Errorf("received %x", got)
+		}
+		c.NetConn().Close()
+		if err := <-w.served; err == nil || time.Since(began) != 0 {
+			t.Errorf("ended after %v with %v", time.Since(began), err)
+		}
+	})
+}
+
 // Without authorised pools there is no such thing.
 func TestNobodyIsAuthorisedByDefault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
