@@ -6,9 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
-	"syscall"
 
 	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/internal/cli"
@@ -31,7 +29,7 @@ func newKeyServers(ctx context.Context, c *config.Config, f *files, keys *keyrin
 			for _, open := range listeners {
 				open.Close()
 			}
-			return nil, listenError(s, err)
+			return nil, cli.ListenError(s.At("listen").String(), "NTS key exchange", s.Listen, err)
 		}
 		listeners = append(listeners, l)
 		out = append(out, ke.NewServer(keyServerConfig(s, &f.keServer[i], l, keys, outcome)))
@@ -72,27 +70,6 @@ func tokens(secrets []config.Secret) []string {
 		out[i] = s.Reveal()
 	}
 	return out
-}
-
-// listenError says who must do what so that the key exchange can listen.
-func listenError(s *config.NTSKEServer, err error) error {
-	code, hint := cli.Software, ""
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		hint = "another program has this port: stop it, or choose another address"
-	case errors.Is(err, syscall.EACCES):
-		code, hint = cli.NoPermission, "start as root or with the capability CAP_NET_BIND_SERVICE, or listen on a port from 1024 on"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		hint = "no interface has this address: use one that this machine has"
-	}
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		err = op.Err
-	}
-	err = fmt.Errorf("%v: could not listen for NTS key exchange on %v: %w", s.At("listen"), s.Listen, err)
-	if hint != "" {
-		err = fmt.Errorf("%w; %s", err, hint)
-	}
-	return cli.Exit(code, err)
 }
 
 // exchanger makes key exchanges for the engine.

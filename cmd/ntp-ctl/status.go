@@ -59,7 +59,7 @@ func observationPath(file string) (string, error) {
 	case !explicit && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)):
 		return observe.DefaultPath, nil
 	case err != nil:
-		return "", cli.Exit(cli.Config, fmt.Errorf("configuration: %w", err))
+		return "", cli.Exit(cli.Config, fmt.Errorf("configuration: %w", cli.Absolute(err)))
 	}
 	cfg, problems := config.Parse(file, data)
 	if cfg == nil {

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
@@ -31,10 +29,7 @@ func validate(cmd *cobra.Command, file string) error {
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%w (name another with -c)", err)
-		}
-		return cli.Exit(cli.Failure, fmt.Errorf("could not load configuration: %w", err))
+		return cli.Exit(cli.Failure, fmt.Errorf("could not load configuration: %w (name another with -c)", cli.Absolute(err)))
 	}
 	out := cmd.ErrOrStderr()
 	cfg, problems := config.Parse(file, data)

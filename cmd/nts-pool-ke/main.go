@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"os/signal"
@@ -15,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ntpd-go/ntpd-go/daemon/config"
+	"github.com/ntpd-go/ntpd-go/daemon/logging"
 	"github.com/ntpd-go/ntpd-go/internal/cli"
 	"github.com/ntpd-go/ntpd-go/internal/version"
 	"github.com/ntpd-go/ntpd-go/nts/ke"
@@ -58,31 +58,44 @@ func (f *flags) run(ctx context.Context) error {
 	if f.level == "" {
 		f.level = cfg.LogLevel
 	}
-	loggers, err := newLoggers(os.Stderr, f.level)
+	log, err := openLog(f.level)
 	if err != nil {
-		return cli.Exit(cli.Usage, err)
+		return err
 	}
 	for _, w := range cfg.Warnings {
-		loggers.log.Warn(w.String())
+		log.Warn(w.String())
 	}
-	files, err := newFiles(cfg, loggers.log)
+	files, err := newFiles(cfg, log.Logger)
 	if err != nil {
 		return cli.Exit(cli.Software, err)
 	}
-	listener, err := listen(ctx, cfg)
+	listener, err := ke.Listen(ctx, cfg.Listen.String())
 	if err != nil {
-		return err
+		return cli.ListenError(cfg.At("listen").String(), "NTS key exchange", cfg.Listen, err)
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	go files.reloadOnHangup(ctx)
-	return serve(ctx, cfg, files, listener, loggers)
+	return serve(ctx, cfg, files, listener, log)
+}
+
+// openLog logs to standard output, like the daemon.
+func openLog(name string) (*logging.Log, error) {
+	level, err := logging.ParseLevel(name)
+	if err != nil {
+		return nil, cli.Exit(cli.Usage, err)
+	}
+	log, err := logging.Open(logging.Options{Level: level, Journal: logging.UnderJournal(os.Getenv("JOURNAL_STREAM"))})
+	if err != nil {
+		return nil, cli.Exit(cli.Software, err)
+	}
+	return log, nil
 }
 
 func readConfig(path string) (*config.PoolConfig, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("there was an error loading the config: %w", err)
+		return nil, fmt.Errorf("there was an error loading the config: %w", cli.Absolute(err))
 	}
 	cfg, problems := config.ParsePool(path, content)
 	if err := problems.Err(); err != nil {
@@ -91,25 +104,7 @@ func readConfig(path string) (*config.PoolConfig, error) {
 	return cfg, nil
 }
 
-// listen opens the port, or says who must do what.
-func listen(ctx context.Context, cfg *config.PoolConfig) (net.Listener, error) {
-	listener, err := ke.Listen(ctx, cfg.Listen.String())
-	at := cfg.At("listen")
-	switch {
-	case err == nil:
-		return listener, nil
-	case errors.Is(err, fs.ErrPermission):
-		return nil, cli.Exit(cli.NoPermission, fmt.Errorf("cannot listen on %v (%v): permission denied; ports below 1024 need CAP_NET_BIND_SERVICE", cfg.Listen, at))
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, cli.Exit(cli.Software, fmt.Errorf("cannot listen on %v (%v): another program has this port; stop it or choose another", cfg.Listen, at))
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, cli.Exit(cli.Software, fmt.Errorf("cannot listen on %v (%v): this machine does not have the address; use one that it has", cfg.Listen, at))
-	default:
-		return nil, cli.Exit(cli.Software, fmt.Errorf("cannot listen on %v (%v): %w", cfg.Listen, at, err))
-	}
-}
-
-func serve(ctx context.Context, cfg *config.PoolConfig, files *files, listener net.Listener, l loggers) error {
+func serve(ctx context.Context, cfg *config.PoolConfig, files *files, listener net.Listener, log *logging.Log) error {
 	sources := make([]pool.Source, 0, len(cfg.KeyExchangeServers))
 	for _, s := range cfg.KeyExchangeServers {
 		sources = append(sources, pool.Source{Domain: s.Domain, Port: s.Port})
@@ -121,8 +116,8 @@ func serve(ctx context.Context, cfg *config.PoolConfig, files *files, listener n
 		Client:   &ke.Client{Certificate: files.certificate},
 		Sources:  sources,
 		Timeout:  cfg.KeyExchangeTimeout,
-		Log:      l.log,
-		Strange:  l.strange,
+		Log:      log.Logger,
+		Strange:  log.Limited(),
 	})
 	if err != nil {
 		return cli.Exit(cli.Software, err)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 )
@@ -83,4 +85,18 @@ func Version(cmd *cobra.Command, version string) {
 	cmd.Version = version
 	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	cmd.Flags().BoolP("version", "v", false, "print the version")
+}
+
+// Absolute makes the path in an error of package os absolute, so that a
+// person need not know the working directory.
+func Absolute(err error) error {
+	p, ok := errors.AsType[*fs.PathError](err)
+	if !ok {
+		return err
+	}
+	abs, absErr := filepath.Abs(p.Path)
+	if absErr != nil {
+		return err
+	}
+	return &fs.PathError{Op: p.Op, Path: abs, Err: p.Err}
 }
