@@ -102,10 +102,7 @@ func (a *Association) Advance(now proto.Now, desired int8, soon bool) (Outcome, 
 	case x.open && !x.answered && (due || now.Mono >= x.closes):
 		o = a.expire()
 	}
-	if !due || a.demobilised {
-		return o, nil
-	}
-	if now.Mono < a.next { // a RATE moved it
+	if a.demobilised || now.Mono < a.next { // what expired may have moved it
 		return o, nil
 	}
 	request, err := a.poll(now, desired, soon)

@@ -94,13 +94,59 @@ func TestRateSlowsStepByStep(t *testing.T) {
 			}
 		}
 		// It stays: even when the discipline would like to burst.
-		b.poll()
+		b.mono = b.a.Deadline()
+		if o, err := b.a.Advance(b.now(), 4, true); err != nil || o.Request == nil {
+			t.Fatalf("%+v, %v", o, err)
+		} else {
+			b.request = o.Request
+		}
 		last := b.mono
 		b.receive(b.answer())
-		b.a.Advance(b.now(), 4, true)
+		b.a.PollSoon(b.mono)
+		b.wait(stampWait)
+		b.advance()
 		if gap := b.a.Deadline().Sub(last); gap < time.Second<<10 {
 			t.Errorf("polls again after %v", gap)
 		}
+	}
+}
+
+// A burst ends with the first RATE, though the interval would allow one.
+func TestNoBurstAfterRate(t *testing.T) {
+	b := newBench(t, false)
+	b.a.cfg.PollMax = 4 // RATE cannot raise the interval
+	b.poll()
+	b.receive(b.header(kiss("RATE")))
+	b.end()
+	for range 6 {
+		b.mono = b.a.Deadline()
+		o, err := b.a.Advance(b.now(), 4, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Request == nil {
+			continue
+		}
+		b.request = o.Request
+		last := b.mono
+		b.receive(b.answer())
+		b.wait(stampWait)
+		b.advance()
+		b.a.PollSoon(b.mono)
+		if gap := b.a.Deadline().Sub(last); gap < 16*time.Second {
+			t.Errorf("polls again after %v", gap)
+		}
+	}
+}
+
+// A shell that comes late still sends nothing to a server that said DENY.
+func TestDenyWhenTheNextPollIsDueToo(t *testing.T) {
+	b := newBench(t, false)
+	b.poll()
+	b.receive(b.header(kiss("DENY")))
+	b.wait(time.Hour)
+	if o := b.advance(); o.Request != nil || !o.Closed || !b.a.Demobilised() {
+		t.Errorf("gave %+v", o)
 	}
 }
 

@@ -59,7 +59,10 @@ func TestProtectedRequest(t *testing.T) {
 		t.Errorf("authenticator: %v, plaintext %x", err, plaintext)
 	}
 	// The server agrees.
-	if o := b.receive(b.answer()); o.Verdict != Accepted || b.a.Cookies() != 8 {
+	if b.a.Authentic() {
+		t.Error("authentic before any reply")
+	}
+	if o := b.receive(b.answer()); o.Verdict != Accepted || b.a.Cookies() != 8 || !b.a.Authentic() {
 		t.Errorf("reply: %v, %d cookies", o.Verdict, b.a.Cookies())
 	}
 }
@@ -494,6 +497,7 @@ func TestRekeyDiscardsTheOld(t *testing.T) {
 	b.round()
 	b.poll()
 	old, nak := b.answer(), b.nak()
+	b.receive(nak)
 	fresh := b.contents
 	fresh.C2S, fresh.S2C = key(1), key(2)
 	b.a.Rekey(b.keys(fresh), [][]byte{bytes.Repeat([]byte{9}, 100)})
@@ -505,8 +509,14 @@ func TestRekeyDiscardsTheOld(t *testing.T) {
 			t.Errorf("packet under the old keys: %v", o.Verdict)
 		}
 	}
+	if b.a.NeedsKeys() {
+		t.Error("asks for keys because of a NAK to the old ones")
+	}
 	request := b.poll()
 	all := fields(t, request)
+	if b.a.NeedsKeys() {
+		t.Error("asks for keys because of a NAK to the old ones")
+	}
 	if !bytes.Equal(all[1].Value, bytes.Repeat([]byte{9}, 100)) {
 		t.Error("sent an old cookie")
 	}

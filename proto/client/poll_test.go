@@ -1,6 +1,7 @@
 package client
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -26,6 +27,46 @@ func TestBurst(t *testing.T) {
 		}
 		last = b.mono
 		b.receive(b.answer())
+	}
+}
+
+// A discipline that always wants the next poll soon gets eight polls 2 s apart,
+// and then as many as keep the average at 8 s.
+func TestSoon(t *testing.T) {
+	b := newBench(t, false)
+	var gaps []int
+	var first, last proto.Instant
+	for len(gaps) < 30 {
+		b.mono = max(b.mono, b.a.Deadline())
+		o, err := b.a.Advance(b.now(), 4, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Request == nil {
+			continue
+		}
+		if last == 0 {
+			first = b.mono
+		} else {
+			gaps = append(gaps, int(b.mono.Sub(last)/time.Second))
+		}
+		last, b.request = b.mono, o.Request
+		b.receive(b.answer())
+	}
+	if want := []int{2, 2, 2, 2, 2, 2, 2, 16}; !slices.Equal(gaps[:8], want) {
+		t.Errorf("gaps %v, want %v first", gaps, want)
+	}
+	if mean := last.Sub(first) / time.Duration(len(gaps)); mean < 6*time.Second || mean > 8*time.Second {
+		t.Errorf("gaps %v, %v on average with the start", gaps, mean)
+	}
+}
+
+func TestNothingIsDueEarly(t *testing.T) {
+	b := newBench(t, false)
+	b.round()
+	b.wait(time.Second)
+	if o := b.advance(); o.Request != nil || o.Closed {
+		t.Errorf("gave %+v", o)
 	}
 }
 

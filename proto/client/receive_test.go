@@ -68,6 +68,8 @@ func TestPlainReplyIsJudged(t *testing.T) {
 		{name: "stratum 255", edit: func(h *proto.Header) { h.Stratum = 255 }, want: BadStratum},
 		{name: "no receive time", edit: func(h *proto.Header) { h.Receive = 0 }, want: BadTimes},
 		{name: "no transmit time", edit: func(h *proto.Header) { h.Transmit = 0 }, want: BadTimes},
+		{name: "received at zero", edit: func(h *proto.Header) { h.Receive, h.Transmit = 0, 1<<32 }, want: BadTimes},
+		{name: "sent at zero", edit: func(h *proto.Header) { h.Receive, h.Transmit = ^proto.Timestamp(0), 0 }, want: BadTimes},
 		{name: "sent before received", edit: func(h *proto.Header) { h.Receive++ }, want: BadTimes},
 		{name: "held four seconds", edit: func(h *proto.Header) { h.Receive = h.Transmit.Add(-maxHold - 1) }, want: BadTimes},
 		{name: "years apart", edit: func(h *proto.Header) { h.Receive = h.Transmit.Add(-year) }, want: BadTimes},
@@ -160,6 +162,9 @@ func TestLateReply(t *testing.T) {
 		b.round()
 	}
 	b.poll()
+	if d := b.a.Deadline().Sub(b.mono); d != replyWindow {
+		t.Errorf("waits %v for a reply", d)
+	}
 	b.wait(replyWindow + 1)
 	if o := b.receive(b.header(nil)); o.Verdict != Late || o.Measured {
 		t.Errorf("5 s later: %+v", o)
@@ -231,7 +236,29 @@ func TestReplyOvertakesTransmitStamp(t *testing.T) {
 	})
 }
 
+func TestNoStampIsNoStamp(t *testing.T) {
+	b := newBench(t, false)
+	b.advance()
+	b.a.Sent(b.now(), proto.Stamp{At: 12345})
+	if o := b.receive(b.answer()); o.Measured || o.Closed {
+		t.Errorf("used a stamp of nobody: %+v", o)
+	}
+}
+
 func TestImpossibleDelays(t *testing.T) {
+	for name, off := range map[string]proto.Duration{
+		"just before the request": proto.FromStd(2*oneWay + 100*time.Microsecond),
+		"long ago":                -proto.FromStd(replyWindow + time.Second),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, false)
+			b.advance()
+			b.a.Sent(b.now(), proto.Stamp{At: b.now().Wall.Add(off), Source: proto.StampKernel})
+			if o := b.receive(b.answer()); o.Measured || !o.Closed || b.a.Counts().Of(BadDelay) != 1 {
+				t.Errorf("gave %+v", o)
+			}
+		})
+	}
 	t.Run("reply before request", func(t *testing.T) {
 		b := newBench(t, false)
 		b.advance()
