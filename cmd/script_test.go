@@ -142,14 +142,8 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: code N command [arg...]")
 	}
 	err := ts.Exec(args[1], args[2:]...)
-	got := 0
-	if exit, ok := err.(*exec.ExitError); ok {
-		got = exit.ExitCode()
-	} else if err != nil {
-		ts.Fatalf("%v", err)
-	}
-	if fmt.Sprint(got) != args[0] {
-		ts.Fatalf("exit code %d instead of %s", got, args[0])
+	if got := exitCode(err); fmt.Sprint(got) != args[0] {
+		ts.Fatalf("exit code %d instead of %s (%v)", got, args[0], err)
 	}
 }
 

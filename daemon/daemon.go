@@ -107,8 +107,13 @@ func (d *daemon) prepareServers(ctx context.Context) error {
 	if d.ntp, err = newServer(d.Config, d.Clock, &d.snapshot, d.keys, d.Log); err != nil {
 		return err
 	}
-	d.ke, err = newKeyServers(ctx, d.Config, d.files, d.keys, d.keyExchangeOutcome)
-	return err
+	if d.ke, err = newKeyServers(ctx, d.Config, d.files, d.keys, d.keyExchangeOutcome); err != nil {
+		return err
+	}
+	for i := range d.Config.NTSKEServers {
+		d.Log.Info("listening for NTS key exchange", "listen", d.Config.NTSKEServers[i].Listen.String())
+	}
+	return nil
 }
 
 // frequency is the base frequency at which a clock already runs, if it is one
