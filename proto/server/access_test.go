@@ -51,6 +51,7 @@ func TestAccessList(t *testing.T) {
 		{"all IPv6 is not mapped IPv4", Rule{prefixes(t, "::/0"), Deny}, everyone, "::ffff:192.0.2.1", true, Ignore},
 		{"all IPv4 is not IPv6", Rule{prefixes(t, "0.0.0.0/0"), Deny}, everyone, "::1", true, Ignore},
 		{"host bits", Rule{prefixes(t, "192.0.2.77/24"), Deny}, everyone, "192.0.2.1", false, Deny},
+		{"zone of the only one", Rule{prefixes(t, "fe80::1/128"), Deny}, everyone, "fe80::1%eth0", false, Deny},
 		{"zone", Rule{prefixes(t, "fe80::/10"), Deny}, everyone, "fe80::1%eth0", false, Deny},
 		{"within a wider one", Rule{prefixes(t, "10.0.0.0/8", "10.1.0.0/16"), Deny}, everyone, "10.200.0.1", false, Deny},
 	} {

@@ -246,6 +246,26 @@ func TestRateLimiterLongCutoff(t *testing.T) {
 	if got := l.Check(instant(24*300*time.Hour), a); got != Over {
 		t.Errorf("%v", got)
 	}
+	if got := l.Check(instant(24*420*time.Hour), a); got != Within {
+		t.Errorf("after more than a slot can hold: %v", got)
+	}
+}
+
+// TestEmptySlotIsNobodys: not even that of a client whose hash looks like it,
+// when the machine has just booted.
+func TestEmptySlotIsNobodys(t *testing.T) {
+	l := strict(limiter(t, 1, time.Hour))
+	for i := range uint32(1 << 26) {
+		a := netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)})
+		if l.key.sum(client(a))<<(timeBits+countBits) != 0 {
+			continue
+		}
+		if got := l.Check(0, a); got != Within {
+			t.Errorf("first request of %v: %v", a, got)
+		}
+		return
+	}
+	t.Fatal("no such client")
 }
 
 // TestRateLimiterWorkers: several workers share a limiter.

@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// span is the addresses from lo to hi, both included, of one family.
+// span is the addresses from lo to hi, both included, of one family. All IPv4
+// addresses compare less than all IPv6 ones.
 type span struct{ lo, hi netip.Addr }
 
 // ranges is a set of addresses as disjoint spans in ascending order, IPv4
@@ -27,7 +28,7 @@ func newRanges(prefixes []netip.Prefix) (ranges, error) {
 	slices.SortFunc(all, func(a, b span) int { return a.lo.Compare(b.lo) })
 	merged := all[:0]
 	for _, s := range all {
-		if n := len(merged); n > 0 && sameFamily(merged[n-1].hi, s.lo) && !merged[n-1].hi.Less(s.lo) {
+		if n := len(merged); n > 0 && !merged[n-1].hi.Less(s.lo) {
 			if merged[n-1].hi.Less(s.hi) {
 				merged[n-1].hi = s.hi
 			}
@@ -51,7 +52,7 @@ func (r ranges) contains(a netip.Addr) bool {
 			lo = mid + 1
 		}
 	}
-	return lo > 0 && sameFamily(r[lo-1].lo, a) && !r[lo-1].hi.Less(a)
+	return lo > 0 && !r[lo-1].hi.Less(a)
 }
 
 // canonical clears the host bits and turns an IPv4-mapped prefix into its IPv4
@@ -79,5 +80,3 @@ func last(p netip.Prefix) netip.Addr {
 	a, _ := netip.AddrFromSlice(b)
 	return a
 }
-
-func sameFamily(a, b netip.Addr) bool { return a.Is4() == b.Is4() }

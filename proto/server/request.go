@@ -74,12 +74,7 @@ func parse(payload []byte, accept Versions) (query, Verdict) {
 // any unauthenticated extension fields".
 func (q *query) fields(b []byte) bool {
 	var spare, authenticators int
-	for rest, offset := b, proto.HeaderLen; len(rest) > 0; {
-		f, tail, err := proto.NextField(rest, offset, proto.MinFieldLen)
-		if err != nil {
-			return false
-		}
-		offset, rest = offset+len(rest)-len(tail), tail
+	for f := range proto.Fields(b, proto.HeaderLen, proto.MinFieldLen) {
 		if authenticators > 0 && isNTS(f.Type) {
 			return false
 		}

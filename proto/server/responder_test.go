@@ -314,6 +314,7 @@ func TestTimestamps(t *testing.T) {
 	}{
 		{"usual", rxTime, txTime, Accepted, txTime},
 		{"no receive timestamp", 0, txTime, NoTime, 0},
+		{"no receive timestamp, in 2036", 0, proto.Timestamp(proto.Second), NoTime, 0},
 		{"no transmit timestamp", rxTime, 0, NoTime, 0},
 		{"noise", rxTime, rxTime.Add(-proto.Second / 1000), Accepted, rxTime},
 		{"set back", rxTime, rxTime.Add(-proto.Second/1000 - 1), NoTime, 0},

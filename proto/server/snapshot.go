@@ -55,8 +55,8 @@ func (s *TimeSnapshot) header(at proto.Instant) proto.Header {
 // dispersion is the root dispersion at an instant: "the dispersion field in
 // the packet header must be updated" (RFC 5905 section 14).
 func (s *TimeSnapshot) dispersion(at proto.Instant) proto.Duration {
-	age := max(at.Sub(s.Mono), 0)
-	growth := proto.FromSeconds(float64(s.DispersionRate * (float64(age) / float64(time.Second))))
+	age := float64(at.Sub(s.Mono)) / float64(time.Second)
+	growth := proto.FromSeconds(float64(s.DispersionRate * age))
 	return addCapped(s.RootDispersion, max(growth, 0))
 }
 
