@@ -18,13 +18,17 @@ type Clock interface {
 	// packets, onto the timescale of this clock, with the error that this
 	// adds. It is the identity for System.
 	Convert(real proto.Timestamp) (proto.Timestamp, proto.Duration, error)
-	// Scale is the current segment from CLOCK_MONOTONIC_RAW to this clock.
+	// Scale is the current segment from CLOCK_MONOTONIC_RAW to this clock. It
+	// is good until the next adjustment or the end of a slew.
 	Scale() proto.Scale
-	// Apply carries out an adjustment and returns what was really done. The
-	// slew it asks for ends by itself.
+	// Apply carries out an adjustment and returns what was really done:
+	// frequencies rounded to what the clock can run at and cut to its range. A
+	// slew that becomes slower by that takes longer. It ends by itself when
+	// For has passed on this clock. An error means that nothing was done.
 	Apply(kalman.Adjustment) (kalman.Applied, error)
 	// SetStatus passes on what is known about the clock.
 	SetStatus(engine.ClockStatus) error
-	// Close ends any slew and leaves the base frequency.
+	// Close ends any slew and leaves the base frequency. The clock can still
+	// be read.
 	Close() error
 }

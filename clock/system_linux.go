@@ -14,258 +14,250 @@ import (
 	"github.com/ntpd-go/ntpd-go/proto/kalman"
 )
 
-// Errors that a caller tells apart.
-var (
-	// ErrPermission: the daemon may not adjust the system's clock.
-	ErrPermission = errors.New("could not adjust the system clock: CAP_SYS_TIME is missing; start as root, or set update-system-clock = false to leave the system's clock alone")
-	// ErrReadOnly: this clock was opened for reading.
-	ErrReadOnly = errors.New("the clock was opened for reading only")
+const (
+	// systemReach is the kernel's range of frequencies (MAXFREQ), s/s.
+	systemReach = 500e-6
+	// systemUnit is its unit: parts per million with 16 bits of fraction, s/s.
+	systemUnit = 1e-6 / (1 << 16)
+	// nominalTick is the length of a tick in microseconds at which the
+	// frequency alone says how the clock runs.
+	nominalTick = 10_000
+	// tickUnit is one microsecond a tick as a frequency, s/s.
+	tickUnit = 1.0 / nominalTick
+	// phaseLimit is the largest error that the kernel keeps.
+	phaseLimit = 16 * proto.Second
 )
+
+// disciplines are the kernel's own, which would work against ours.
+const disciplines = unix.STA_PLL | unix.STA_FLL | unix.STA_PPSFREQ | unix.STA_PPSTIME | unix.STA_FREQHOLD
 
 // System is the system's clock, CLOCK_REALTIME, steered with clock_adjtime(2).
-// The kernel's own disciplines (PLL, FLL, PPS) are switched off.
 type System struct {
-	src      *source
-	kernel   kernel
-	readOnly bool
+	kernel kernel
 
-	mu     sync.Mutex
-	steps  proto.Duration
-	base   float64 // s/s, as the kernel runs it without a slew
-	total  float64 // s/s, with the slew
-	status int32
-	slew   stopper // ends the slew; nil without one
-	slews  int     // how many there were
+	mu      sync.Mutex
+	plan    plan           // as applied
+	running bool           // the slew of plan has not ended
+	slews   int            // how many there were, to tell timers apart
+	stop    func() bool    // stops the timer of the slew
+	steps   proto.Duration // Σ of our own, exactly as the kernel made them
+	told    engine.ClockStatus
+	closed  bool
 }
 
-// kernel is clock_adjtime on CLOCK_REALTIME, and a timer.
-type kernel interface {
-	adjtime(*unix.Timex) error
-	after(d time.Duration, f func()) stopper
-}
+// NewSystem takes control of the system's clock: it ends what the kernel was
+// doing to it on behalf of others, and keeps the frequency at which it runs.
+// Until SetStatus says otherwise the clock is unsynchronised. Without the
+// permission it fails with ErrPermission and nothing is changed.
+func NewSystem() (*System, error) { return newSystem(linux{}) }
 
-type stopper interface{ Stop() bool }
-
-// Limits of the kernel.
-const (
-	maxFrequency   = 500e-6       // s/s: MAXFREQ
-	frequencyUnit  = 1e-6 / 65536 // s/s: ppm with 16 bits of fraction
-	disciplines    = unix.STA_PLL | unix.STA_FLL | unix.STA_PPSFREQ | unix.STA_PPSTIME | unix.STA_FREQHOLD
-	writableStatus = disciplines | unix.STA_INS | unix.STA_DEL | unix.STA_UNSYNC | unix.STA_NANO
-)
-
-// NewSystem takes control of the system's clock: it switches the kernel's
-// disciplines off and keeps the frequency at which the clock runs. It fails
-// with ErrPermission before anything is changed.
-func NewSystem() (*System, error) { return newSystem(machine(), linux{}) }
-
-// NewReadOnly reads the system's clock and never touches it.
-func NewReadOnly() *System { return &System{src: machine(), readOnly: true} }
-
-func newSystem(src *source, k kernel) (*System, error) {
+func newSystem(k kernel) (*System, error) {
 	var t unix.Timex
-	if err := k.adjtime(&t); err != nil {
-		return nil, explain(err)
+	if _, err := k.Adjtime(&t); err != nil {
+		return nil, explain("read", err)
 	}
-	c := &System{src: src, kernel: k, base: float64(t.Freq) * frequencyUnit}
-	c.total = c.base
-	c.status = t.Status&writableStatus&^(disciplines|unix.STA_INS|unix.STA_DEL) | unix.STA_UNSYNC
-	t = unix.Timex{Modes: unix.ADJ_STATUS | unix.ADJ_FREQUENCY, Status: c.status, Freq: scaled(c.base)}
-	if err := k.adjtime(&t); err != nil {
-		return nil, explain(err)
+	c := &System{kernel: k, told: engine.ClockStatus{Leap: proto.LeapUnsynchronised, EstError: phaseLimit, MaxError: phaseLimit}}
+	c.plan = limit(&kalman.Adjustment{Frequency: frequency(&t)}, systemUnit, systemReach)
+	// What is left of a correction is kept even where the discipline that was
+	// given it is off. The kernel takes a zero for it only while it is on.
+	takeover := []unix.Timex{
+		{Modes: unix.ADJ_OFFSET_SINGLESHOT},
+		{Modes: unix.ADJ_STATUS | unix.ADJ_OFFSET, Status: unix.STA_PLL | unix.STA_UNSYNC},
+		c.status(unix.ADJ_FREQUENCY|unix.ADJ_TICK, c.plan.base),
+	}
+	for i := range takeover {
+		if _, err := k.Adjtime(&takeover[i]); err != nil {
+			return nil, explain("adjust", err)
+		}
 	}
 	return c, nil
 }
 
-func explain(err error) error {
+// explain says what failed and what to do about it.
+func explain(verb string, err error) error {
 	if errors.Is(err, unix.EPERM) {
 		return ErrPermission
 	}
-	return fmt.Errorf("clock_adjtime: %w", err)
+	return fmt.Errorf("cannot %s the system clock: clock_adjtime: %w", verb, err)
 }
 
-// scaled is a frequency in the kernel's unit, cut to its range.
-func scaled(f float64) int64 {
-	f = max(-maxFrequency, min(f, maxFrequency))
-	return int64(math.Round(f / frequencyUnit))
+// status is a call that sets the status that was told, and what modes says
+// besides.
+func (c *System) status(modes uint32, frequency int64) unix.Timex {
+	t := unix.Timex{Modes: modes | unix.ADJ_STATUS | unix.ADJ_MAXERROR | unix.ADJ_ESTERROR | unix.ADJ_NANO}
+	set(&t.Freq, frequency)
+	set(&t.Tick, nominalTick)
+	set(&t.Maxerror, microseconds(c.told.MaxError))
+	set(&t.Esterror, microseconds(c.told.EstError))
+	switch {
+	case !c.told.Synchronised:
+		t.Status = unix.STA_UNSYNC
+	case c.told.Leap == proto.LeapInsert:
+		t.Status = unix.STA_INS
+	case c.told.Leap == proto.LeapDelete:
+		t.Status = unix.STA_DEL
+	}
+	return t
 }
 
-// Frequency is the base frequency, s/s.
-func (c *System) Frequency() float64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.base
+// set assigns to a field of Timex, whose width is the machine's.
+func set[T ~int32 | ~int64](field *T, v int64) { *field = T(v) }
+
+// microseconds rounds up, so that a bound stays a bound.
+func microseconds(d proto.Duration) int64 {
+	return int64(math.Ceil(min(max(d, 0), phaseLimit).Seconds() * 1e6))
 }
 
-// Stepped is the sum of the steps that Apply made.
-func (c *System) Stepped() proto.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.steps
-}
-
-// Now reads the clock.
-func (c *System) Now() (proto.Timestamp, error) { return c.src.real() }
+// Now reads the clock. It does not fail.
+func (c *System) Now() (proto.Timestamp, error) { return c.kernel.Real(), nil }
 
 // Convert is the identity: stamps are on this clock.
 func (c *System) Convert(real proto.Timestamp) (proto.Timestamp, proto.Duration, error) {
 	return real, 0, nil
 }
 
-// Scale is the present segment from the free-running clock, or the zero value
-// when the clock cannot be read.
+// Scale is the segment from the raw clock at the present frequency. It is good
+// until the clock is steered, a slew ends, or someone else moves the clock.
 func (c *System) Scale() proto.Scale {
-	p, err := c.src.readPair()
-	if err != nil {
-		return proto.Scale{}
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return proto.Scale{Raw: p.raw, At: p.real, Rate: proto.Rate(c.total)}
+	rate := c.plan.base
+	if c.running {
+		rate = c.plan.total
+	}
+	p := readPair(c.kernel)
+	return proto.Scale{Raw: p.raw, At: p.real, Rate: proto.Rate(float64(rate) * systemUnit)}
 }
 
-// Apply carries out an adjustment: the step and the frequencies in one system
-// call. Where base and slew together exceed what the kernel can run at, the
-// slew is slower and takes longer, so that it corrects as much. A timer ends
-// it; the kernel then runs at the base frequency.
+// Frequency is the base frequency, s/s.
+func (c *System) Frequency() float64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return float64(c.plan.base) * systemUnit
+}
+
+// Apply carries out an adjustment: the step and the frequency in one system
+// call. A timer ends the slew.
 func (c *System) Apply(a kalman.Adjustment) (kalman.Applied, error) {
-	if c.readOnly {
-		return kalman.Applied{}, ErrReadOnly
+	if err := check(&a); err != nil {
+		return kalman.Applied{}, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stopSlew()
-	base := float64(scaled(a.Frequency)) * frequencyUnit
-	total := base
-	if a.For > 0 && a.Slew != 0 {
-		total = float64(scaled(base+a.Slew)) * frequencyUnit
+	if c.closed {
+		return kalman.Applied{}, ErrClosed
 	}
-	slew := total - base
-	if slew*a.Slew <= 0 { // none was asked for, or none is left to have
-		slew, total, a.For = 0, base, 0
-	} else {
-		a.For = time.Duration(float64(a.For) * (a.Slew / slew))
-	}
-	if err := c.run(total, a.Step); err != nil {
+	p := limit(&a, systemUnit, systemReach)
+	step := a.Step.Std() // the kernel counts nanoseconds
+	if err := c.run(p.total, step); err != nil {
 		return kalman.Applied{}, err
 	}
-	c.base = base
-	c.steps += a.Step
-	if slew != 0 {
+	c.endTimer()
+	c.plan, c.running = p, p.slew > 0
+	if c.running {
 		c.slews++
 		this := c.slews
-		c.slew = c.kernel.after(a.For, func() { c.endSlew(this) })
+		c.stop = c.kernel.AfterFunc(p.slew, func() { c.timer(this) })
 	}
-	at, err := c.src.real()
-	if err != nil {
-		return kalman.Applied{}, err
-	}
-	a.Frequency, a.Slew = base, slew
-	return kalman.Applied{At: at, Mono: c.src.boot(), Adjustment: a}, nil
+	at, mono, _ := bracket(c.kernel.Boot, c.kernel.Real)
+	out := kalman.Applied{At: at, Mono: mono, Adjustment: p.applied(systemUnit)}
+	out.Step = proto.FromStd(step)
+	return out, nil
 }
 
-// run sets the kernel's frequency and steps its clock.
-func (c *System) run(frequency float64, step proto.Duration) error {
-	t := unix.Timex{Modes: unix.ADJ_FREQUENCY, Freq: scaled(frequency)}
+// run sets the kernel's frequency and steps its clock, in one call. A step
+// makes the kernel forget the status, so that call sets it again.
+func (c *System) run(frequency int64, step time.Duration) error {
+	t := unix.Timex{Modes: unix.ADJ_FREQUENCY}
+	set(&t.Freq, frequency)
 	if step != 0 {
-		// With ADJ_NANO tv_usec holds nanoseconds, which must not be negative.
-		t.Modes |= unix.ADJ_SETOFFSET | unix.ADJ_NANO
-		ns := int64(step.Std() % time.Second)
-		t.Time.Sec = int64(step.Std() / time.Second)
-		if ns < 0 {
-			ns += int64(time.Second)
-			t.Time.Sec--
+		t = c.status(unix.ADJ_FREQUENCY|unix.ADJ_SETOFFSET, frequency)
+		sec, nsec := step/time.Second, step%time.Second
+		if nsec < 0 { // "the tv_usec field must be nonnegative", adjtimex(2)
+			sec, nsec = sec-1, nsec+time.Second
 		}
-		t.Time.Usec = ns
-		c.status |= unix.STA_NANO
+		set(&t.Time.Sec, int64(sec))
+		set(&t.Time.Usec, int64(nsec)) // nanoseconds by ADJ_NANO
 	}
-	if err := c.kernel.adjtime(&t); err != nil {
-		return explain(err)
+	if _, err := c.kernel.Adjtime(&t); err != nil {
+		return explain("adjust", err)
 	}
-	c.total = frequency
+	c.steps += proto.FromStd(step)
 	return nil
 }
 
-// endSlew is called by the timer of one slew. If another replaced it while
-// its timer went off, there is nothing to do.
-func (c *System) endSlew(which int) {
+// timer ends one slew. If another adjustment came before it got the lock there
+// is nothing left to do.
+func (c *System) timer(slew int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.slew == nil || which != c.slews {
-		return
+	if c.running && c.slews == slew {
+		_ = c.endSlew() // tried again by itself
 	}
-	c.slew = nil
-	// A failure leaves the slew running. Close tries again, and so does the
-	// next adjustment, which sees where the clock went.
-	_ = c.run(c.base, 0)
 }
 
-func (c *System) stopSlew() {
-	if c.slew != nil {
-		c.slew.Stop()
-		c.slew = nil
+// endSlew returns to the base frequency. If the kernel refuses, the slew is
+// tried to be ended again soon.
+func (c *System) endSlew() error {
+	c.endTimer()
+	if err := c.run(c.plan.base, 0); err != nil {
+		this := c.slews
+		c.stop = c.kernel.AfterFunc(time.Second, func() { c.timer(this) })
+		return err
+	}
+	c.running = false
+	return nil
+}
+
+func (c *System) endTimer() {
+	if c.stop != nil {
+		c.stop()
+		c.stop = nil
 	}
 }
 
 // SetStatus tells the kernel what is known: whether the clock is synchronised,
-// a leap second that is to come, and the error estimates, which it keeps in
+// the leap second that ends this day, and the errors, which it keeps in
 // microseconds.
 func (c *System) SetStatus(s engine.ClockStatus) error {
-	if c.readOnly {
-		return nil
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	status := c.status &^ (unix.STA_UNSYNC | unix.STA_INS | unix.STA_DEL)
-	switch {
-	case !s.Synchronised:
-		status |= unix.STA_UNSYNC
-	case s.Leap == proto.LeapInsert:
-		status |= unix.STA_INS
-	case s.Leap == proto.LeapDelete:
-		status |= unix.STA_DEL
+	if c.closed {
+		return ErrClosed
 	}
-	t := unix.Timex{
-		Modes:  unix.ADJ_STATUS | unix.ADJ_MAXERROR | unix.ADJ_ESTERROR,
-		Status: status, Maxerror: microseconds(s.MaxError), Esterror: microseconds(s.EstError),
+	before := c.told
+	c.told = s
+	t := c.status(0, 0)
+	if _, err := c.kernel.Adjtime(&t); err != nil {
+		c.told = before
+		return explain("adjust", err)
 	}
-	if err := c.kernel.adjtime(&t); err != nil {
-		return explain(err)
-	}
-	c.status = status
 	return nil
 }
 
-// microseconds rounds up, so that a bound stays a bound.
-func microseconds(d proto.Duration) int64 {
-	const most = 16 * proto.Second // NTP_PHASE_LIMIT
-	return int64(math.Ceil(max(0, min(d, most)).Seconds() * 1e6))
-}
-
-// Close ends a slew, leaves the base frequency, and says that nobody
-// synchronises the clock any more.
+// Close ends a slew and leaves the base frequency. What the kernel knows about
+// the clock stays: it lets the error grow by itself, and ends by calling the
+// clock unsynchronised.
 func (c *System) Close() error {
-	if c.readOnly {
-		return nil
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stopSlew()
-	c.status = c.status&^(unix.STA_INS|unix.STA_DEL) | unix.STA_UNSYNC
-	t := unix.Timex{Modes: unix.ADJ_FREQUENCY | unix.ADJ_STATUS, Freq: scaled(c.base), Status: c.status}
-	if err := c.kernel.adjtime(&t); err != nil {
-		return explain(err)
+	c.closed = true
+	c.endTimer()
+	if !c.running {
+		return nil
 	}
-	c.total = c.base
+	if err := c.run(c.plan.base, 0); err != nil {
+		return err
+	}
+	c.running = false
 	return nil
 }
 
-// linux is the real kernel.
-type linux struct{}
-
-func (linux) adjtime(t *unix.Timex) error {
-	_, err := unix.ClockAdjtime(unix.CLOCK_REALTIME, t)
-	return err
+// disturbance compares CLOCK_REALTIME with CLOCK_BOOTTIME, which only differ
+// by steps: the kernel slews both alike.
+func (c *System) disturbance() (moved proto.Duration, slept time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	real, boot, _ := bracket(c.kernel.Boot, c.kernel.Real)
+	return real.Sub(0) - proto.FromStd(time.Duration(boot)) - c.steps, suspended(c.kernel)
 }
-
-func (linux) after(d time.Duration, f func()) stopper { return time.AfterFunc(d, f) }

@@ -7,83 +7,57 @@ import (
 	"github.com/ntpd-go/ntpd-go/proto/engine"
 )
 
-// Watch notices when someone else moves a clock, and when the machine slept:
-// the clock then moved against the monotonic ones by more than frequencies
-// and our own steps explain.
-type Watch struct {
-	src  *source
-	c    Clock
-	last reading
-}
-
-// reading is all clocks at about one moment.
-type reading struct {
-	wall    proto.Timestamp
-	boot    proto.Instant
-	raw     proto.Raw
-	stepped proto.Duration // by ourselves, since the start
-	ok      bool
-}
-
-// Between two looks the clocks may part by their frequencies, of which
-// rateLimit is more than any clock is steered by, and by the time it takes to
-// read them one after the other.
+// What is less than this is noise of reading clocks one after the other.
 const (
-	rateLimit  = 1500e-6
-	movedLeast = 2 * time.Millisecond
-	sleptLeast = 50 * time.Millisecond
+	movedLeast = proto.Second / 10_000
+	sleptLeast = 10 * time.Millisecond
 )
 
-// NewWatch begins to watch a clock.
-func NewWatch(c Clock) *Watch { return newWatch(machineClocks, c) }
+// Watch notices when someone else moves a clock, and when the machine slept.
+type Watch struct {
+	clock disturbed
+	moved proto.Duration
+	slept time.Duration
+}
 
-func newWatch(src *source, c Clock) *Watch {
-	w := &Watch{src: src, c: c}
-	w.last = w.read()
+// disturbed is a clock that can tell how far others moved it against
+// CLOCK_BOOTTIME and how long the machine was suspended, each since an
+// arbitrary start. Its own steps and frequencies do not count.
+type disturbed interface {
+	disturbance() (moved proto.Duration, slept time.Duration)
+}
+
+// NewWatch begins to watch a clock. A clock of another package is taken to be
+// undisturbed.
+func NewWatch(c Clock) *Watch {
+	w := &Watch{}
+	w.clock, _ = c.(disturbed)
+	if w.clock != nil {
+		w.moved, w.slept = w.clock.disturbance()
+	}
 	return w
 }
 
-// Look compares the clocks with the look before, and reports what happened
-// since, if anything did.
+// Look reports what happened since the look before, if anything did. A leap
+// second that the kernel makes because it was told to is not reported.
 func (w *Watch) Look() (engine.Jumped, bool) {
-	now, last := w.read(), w.last
-	if !now.ok {
+	if w.clock == nil {
 		return engine.Jumped{}, false
 	}
-	w.last = now
-	if !last.ok {
-		return engine.Jumped{}, false
+	moved, slept := w.clock.disturbance()
+	ev := engine.Jumped{By: moved - w.moved, Slept: slept - w.slept}
+	if ev.By.Abs() < movedLeast {
+		ev.By, moved = 0, w.moved // slow motion adds up
 	}
-	elapsed := now.boot.Sub(last.boot)
-	slack := time.Duration(float64(elapsed) * rateLimit)
-	var ev engine.Jumped
-	if by := now.wall.Sub(last.wall) - proto.FromStd(elapsed) - (now.stepped - last.stepped); by.Abs().Std() > movedLeast+slack {
-		ev.By = by
+	if ev.Slept < sleptLeast {
+		ev.Slept, slept = 0, w.slept
 	}
-	if slept := elapsed - nanoseconds(now.raw-last.raw); slept > sleptLeast+slack {
-		ev.Slept = slept
-	}
+	w.moved, w.slept = moved, slept
 	return ev, ev != engine.Jumped{}
 }
 
-// read reads all clocks. A step of our own in between would look like a
-// stranger's, so it reads again then.
-func (w *Watch) read() reading {
-	for range 8 {
-		r := reading{stepped: stepped(w.c), boot: w.src.boot(), raw: w.src.raw()}
-		wall, err := w.c.Now()
-		r.wall, r.ok = wall, err == nil
-		if delay := w.src.boot().Sub(r.boot); stepped(w.c) == r.stepped && delay < movedLeast/2 {
-			return r
-		}
-	}
-	return reading{}
-}
-
-// stepped is the sum of the steps that a clock made because it was told to.
-func stepped(c Clock) proto.Duration {
-	if c, ok := c.(interface{ Stepped() proto.Duration }); ok {
-		return c.Stepped()
-	}
-	return 0
+// suspended is how long the machine was suspended since it started.
+func suspended(t Times) time.Duration {
+	mono, boot, _ := bracket(t.Boot, t.Mono)
+	return time.Duration(boot) - mono
 }

@@ -1,0 +1,255 @@
+package clock_test
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ntpd-go/ntpd-go/clock"
+	"github.com/ntpd-go/ntpd-go/clock/clocktest"
+	"github.com/ntpd-go/ntpd-go/proto"
+	"github.com/ntpd-go/ntpd-go/proto/engine"
+	"github.com/ntpd-go/ntpd-go/proto/kalman"
+	"golang.org/x/sys/unix"
+)
+
+func TestSystemIsAClock(t *testing.T) {
+	clocktest.Run(t, clocktest.Subject{
+		Open: func(t *testing.T, w *clocktest.World) clock.Clock {
+			t.Helper()
+			return takeOver(t, newAdjtimex(w))
+		},
+		Unit: clocktest.RateUnit, Reach: 500e-6,
+	})
+}
+
+func takeOver(t *testing.T, k *adjtimex) *clock.System {
+	t.Helper()
+	c, err := clock.NewSystemOn(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestSystemNeedsPermission(t *testing.T) {
+	k := newAdjtimex(newWorld())
+	k.unprivileged = true
+	before := *k
+	_, err := clock.NewSystemOn(k)
+	if !errors.Is(err, clock.ErrPermission) || !strings.Contains(err.Error(), "update-system-clock = false") {
+		t.Errorf("got %v", err)
+	}
+	if before.calls = k.calls; k.status != before.status || k.freq != before.freq || k.tick != before.tick {
+		t.Errorf("changed without permission: %+v", k)
+	}
+}
+
+func TestSystemErrorsNameTheCall(t *testing.T) {
+	k := newAdjtimex(newWorld())
+	k.refuse = map[uint32]error{unix.ADJ_FREQUENCY: unix.EINVAL}
+	if _, err := clock.NewSystemOn(k); !errors.Is(err, unix.EINVAL) || !strings.Contains(err.Error(), "cannot adjust the system clock: clock_adjtime") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestSystemTakesOver begins on a kernel that others were steering by every
+// means it has.
+func TestSystemTakesOver(t *testing.T) {
+	k := newAdjtimex(newWorld())
+	k.freq, k.tick = -12345, 10_001
+	k.offset, k.adjust = 400_000_000, 70_000
+	k.status = unix.STA_PLL | unix.STA_FREQHOLD | unix.STA_PPSTIME | unix.STA_PPSFREQ | unix.STA_INS | unix.STA_NANO
+	c := takeOver(t, k)
+	if k.offset != 0 || k.adjust != 0 {
+		t.Errorf("corrections of others go on: offset %d, adjtime %d", k.offset, k.adjust)
+	}
+	if k.status&^readOnlyStatus != unix.STA_UNSYNC {
+		t.Errorf("status %#x, want only STA_UNSYNC", k.status)
+	}
+	// The tick of 10001 µs is 100 ppm, which the frequency takes over.
+	if want := int64(tickRate - 12345); k.tick != 10_000 || k.freq != want {
+		t.Errorf("tick %d and frequency %d, want 10000 and %d", k.tick, k.freq, want)
+	}
+	if want := (tickRate - 12345) * clocktest.RateUnit; math.Abs(c.Frequency()-want) > 1e-15 {
+		t.Errorf("base frequency %v, want %v", c.Frequency(), want)
+	}
+	if err := c.Close(); err != nil || k.freq != tickRate-12345 {
+		t.Errorf("closed: %v, frequency %d", err, k.freq)
+	}
+}
+
+func TestSystemCutsAFrequencyBeyondTheRange(t *testing.T) {
+	k := newAdjtimex(newWorld())
+	k.tick = 10_900
+	if c := takeOver(t, k); c.Frequency() != 500e-6 || k.freq != 500<<16 || k.tick != 10_000 {
+		t.Errorf("frequency %v (%d), tick %d", c.Frequency(), k.freq, k.tick)
+	}
+}
+
+func TestSystemStatus(t *testing.T) {
+	const second = proto.Second
+	for _, tt := range []struct {
+		name     string
+		told     engine.ClockStatus
+		status   int32
+		max, est int64
+	}{
+		{"synchronised", engine.ClockStatus{Synchronised: true, MaxError: second, EstError: second / 1000}, 0, 1_000_000, 1000},
+		{"insert", engine.ClockStatus{Synchronised: true, Leap: proto.LeapInsert}, unix.STA_INS, 0, 0},
+		{"delete", engine.ClockStatus{Synchronised: true, Leap: proto.LeapDelete}, unix.STA_DEL, 0, 0},
+		{"unsynchronised", engine.ClockStatus{Leap: proto.LeapUnsynchronised}, unix.STA_UNSYNC, 0, 0},
+		{"no leap while unsynchronised", engine.ClockStatus{Leap: proto.LeapInsert}, unix.STA_UNSYNC, 0, 0},
+		{"rounded up", engine.ClockStatus{Synchronised: true, MaxError: 1, EstError: second/1_000_000 + 1}, 0, 1, 2},
+		{"limits", engine.ClockStatus{Synchronised: true, MaxError: proto.MaxDuration, EstError: -second}, 0, 16_000_000, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k := newAdjtimex(newWorld())
+			c := takeOver(t, k)
+			if err := c.SetStatus(tt.told); err != nil {
+				t.Fatal(err)
+			}
+			check := func(when string) {
+				t.Helper()
+				if k.status&^readOnlyStatus != tt.status || k.maxerror != tt.max || k.esterror != tt.est {
+					t.Errorf("%s: status %#x, max %d, est %d; want %#x, %d, %d", when, k.status, k.maxerror, k.esterror, tt.status, tt.max, tt.est)
+				}
+			}
+			check("told")
+			// "ntp_clear": a step makes the kernel forget.
+			if _, err := c.Apply(kalman.Adjustment{Step: second}); err != nil {
+				t.Fatal(err)
+			}
+			check("after a step")
+			if _, err := c.Apply(kalman.Adjustment{Frequency: 1e-6, Slew: 1e-6, For: time.Second}); err != nil {
+				t.Fatal(err)
+			}
+			k.Advance(2 * time.Second)
+			check("after a slew")
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			check("closed")
+		})
+	}
+}
+
+func TestSystemRefusedStatusIsNotRemembered(t *testing.T) {
+	k := newAdjtimex(newWorld())
+	c := takeOver(t, k)
+	k.refuse = map[uint32]error{unix.ADJ_STATUS: unix.EPERM}
+	if err := c.SetStatus(engine.ClockStatus{Synchronised: true}); !errors.Is(err, clock.ErrPermission) {
+		t.Fatalf("got %v", err)
+	}
+	k.refuse = nil
+	if _, err := c.Apply(kalman.Adjustment{Step: 1 << 32}); err != nil {
+		t.Fatal(err)
+	}
+	if k.status&unix.STA_UNSYNC == 0 {
+		t.Error("a step set a status that the kernel had refused")
+	}
+}
+
+// TestSystemStepAndFrequencyAreOneCall: nothing can come in between.
+func TestSystemStepAndFrequencyAreOneCall(t *testing.T) {
+	k := newAdjtimex(newWorld())
+	c := takeOver(t, k)
+	calls := k.calls
+	if _, err := c.Apply(kalman.Adjustment{Step: -proto.Second / 3, Frequency: 1e-6, Slew: 1e-6, For: time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	if n := k.calls - calls; n != 1 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+func TestSystemRefusedAdjustmentChangesNothing(t *testing.T) {
+	k := newAdjtimex(newWorld())
+	c := takeOver(t, k)
+	watch := clock.NewWatch(c)
+	before, err := c.Apply(kalman.Adjustment{Frequency: 3e-6, Slew: 100e-6, For: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.refuse = map[uint32]error{unix.ADJ_SETOFFSET: unix.EINVAL}
+	if _, err := c.Apply(kalman.Adjustment{Step: proto.Second, Frequency: 9e-6}); !errors.Is(err, unix.EINVAL) {
+		t.Fatalf("got %v", err)
+	}
+	if ev, moved := watch.Look(); moved {
+		t.Errorf("a step that did not happen counts: %+v", ev)
+	}
+	k.Advance(20 * time.Second)
+	if k.freq != int64(math.Round(before.Frequency/clocktest.RateUnit)) || k.Timers() != 0 {
+		t.Errorf("the slew under way did not end: frequency %d, %d timers", k.freq, k.Timers())
+	}
+}
+
+// TestSystemEndsASlewThatTheKernelHeldOnTo refuses the end of a slew for a
+// while.
+func TestSystemEndsASlewThatTheKernelHeldOnTo(t *testing.T) {
+	k := newAdjtimex(newWorld())
+	c := takeOver(t, k)
+	if _, err := c.Apply(kalman.Adjustment{Slew: 100e-6, For: 10 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	k.refuse = map[uint32]error{unix.ADJ_FREQUENCY: unix.EINVAL}
+	k.Advance(15 * time.Second)
+	if k.freq == 0 {
+		t.Fatal("the kernel did not refuse")
+	}
+	if err := c.Close(); !errors.Is(err, unix.EINVAL) {
+		t.Errorf("closed with %v", err)
+	}
+	k.refuse = nil
+	if err := c.Close(); err != nil || k.freq != 0 {
+		t.Errorf("closed with %v at frequency %d", err, k.freq)
+	}
+
+	c = takeOver(t, k)
+	if _, err := c.Apply(kalman.Adjustment{Slew: 100e-6, For: 10 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	k.refuse = map[uint32]error{unix.ADJ_FREQUENCY: unix.EINVAL}
+	k.Advance(11500 * time.Millisecond)
+	k.refuse = nil
+	k.Advance(time.Second)
+	if k.freq != 0 || k.Timers() != 0 {
+		t.Errorf("not tried again: frequency %d, %d timers", k.freq, k.Timers())
+	}
+}
+
+func TestWatchNoticesAForeignStep(t *testing.T) {
+	for _, by := range []time.Duration{time.Millisecond, -time.Millisecond, time.Hour, -time.Hour} {
+		k := newAdjtimex(newWorld())
+		c := takeOver(t, k)
+		watch := clock.NewWatch(c)
+		k.SetCost(300 * time.Nanosecond)
+		k.Advance(4 * time.Second)
+		k.Set(by)
+		k.Advance(time.Second)
+		ev, moved := watch.Look()
+		if off := ev.By - proto.FromStd(by); !moved || ev.Slept != 0 || off.Abs() > proto.Second/1_000_000 {
+			t.Errorf("a step by %v looks like %+v", by, ev)
+		}
+		if ev, moved := watch.Look(); moved {
+			t.Errorf("reported again: %+v", ev)
+		}
+	}
+}
+
+// TestWatchIgnoresForeignFrequencies: they slew all clocks alike.
+func TestWatchIgnoresForeignFrequencies(t *testing.T) {
+	k := newAdjtimex(newWorld())
+	c := takeOver(t, k)
+	watch := clock.NewWatch(c)
+	k.SetRate(500 << 16)
+	k.SetCost(300 * time.Nanosecond)
+	for range 100 {
+		k.Advance(time.Hour)
+		if ev, moved := watch.Look(); moved {
+			t.Fatalf("a slew looks like %+v", ev)
+		}
+	}
+}
