@@ -39,6 +39,7 @@ func (e *Engine) outcome(s *source, l *live, o client.Outcome) {
 		l.fit = e.fit(l) // what this reply says counts for its measurement
 		e.discipline.Reachable(l.id, l.fit)
 		e.discipline.Observe(e.now, l.id, o.Measurement)
+		e.hasten()
 		e.serving.changed = true
 		e.reportSource(s, l, Incident{Level: Debug, Code: "measurement", Text: describe(o.Measurement)})
 	}
@@ -57,6 +58,15 @@ func (e *Engine) outcome(s *source, l *live, o client.Outcome) {
 		l.exchange = e.lastExchange
 		e.emit(Send{Exchange: l.exchange, To: l.addr, Route: s.cfg.Route, Payload: o.Request})
 	}
+}
+
+// hasten brings forward the polls that the discipline cannot wait for.
+func (e *Engine) hasten() {
+	e.lives(func(_ *source, _ *slot, l *live) {
+		if e.discipline.Urgent(l.id) {
+			l.assoc.PollSoon(e.now.Mono)
+		}
+	})
 }
 
 func describe(m kalman.Exchange) string {

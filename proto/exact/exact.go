@@ -17,39 +17,6 @@ const (
 	log2E = 1.44269504088896338700
 )
 
-// Exp returns e^x. It overflows to +Inf and underflows to 0; NaN stays NaN.
-func Exp(x float64) float64 {
-	switch {
-	case x != x:
-		return x
-	case x > 709.782712893384:
-		return math.Inf(1)
-	case x < -745.2:
-		return 0
-	}
-	k := math.Floor(float64(x*log2E) + 0.5)
-	hi, lo := x-float64(k*ln2Hi), float64(k*ln2Lo)
-	// With r = hi − lo, e^r = 1 + r + r²·p(r), |r| ≤ ln2/2: the Taylor series
-	// to r^13 leaves less than 1e-17.
-	r := hi - lo
-	p := 1.0 / 6227020800
-	for _, c := range expTaylor {
-		p = float64(p*r) + c
-	}
-	tail := float64(float64(r*r)*p) - lo
-	v := 1 + (hi + tail)
-	if k > -1022 && k < 1023 {
-		return v * math.Float64frombits(uint64(int64(k)+1023)<<52)
-	}
-	return math.Ldexp(v, int(k))
-}
-
-// expTaylor is 1/n! for n from 12 to 2.
-var expTaylor = [...]float64{
-	1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320,
-	1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 1.0 / 2,
-}
-
 // Log returns the natural logarithm. Log(0) is −Inf, of negative numbers NaN.
 func Log(x float64) float64 {
 	switch {

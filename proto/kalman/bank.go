@@ -1,6 +1,10 @@
 package kalman
 
-import "github.com/ntpd-go/ntpd-go/proto/exact"
+import (
+	"math"
+
+	"github.com/ntpd-go/ntpd-go/proto/exact"
+)
 
 // How much an oscillator's frequency walks is not known beforehand and
 // changes with its surroundings. A bank of filters assumes one wander each;
@@ -86,17 +90,18 @@ func (p *probabilities) mix() (weights [models][models]float64) {
 	return weights
 }
 
-// learn weighs the models by the log evidence that each gave a sample.
-func (p *probabilities) learn(log [models]float64) {
-	top := log[0]
-	for _, l := range log {
-		top = max(top, l)
+// learn weighs the models by how likely each made a sample.
+func (p *probabilities) learn(all *[models]score) {
+	ref := math.Inf(-1)
+	for i := range all {
+		if all[i].sane() {
+			ref = max(ref, all[i].expo)
+		}
 	}
-	if top-top != 0 { // no evidence at all
-		return
-	}
-	for i := range p {
-		p[i] *= exact.Exp(log[i] - top)
+	for i := range all {
+		if all[i].sane() {
+			p[i] *= all[i].factor * exact.Exp(all[i].expo-ref)
+		}
 	}
 	p.normalise()
 }
@@ -106,5 +111,5 @@ func limitCurvature(d2, s float64) float64 { return max(d2, (tightest-1)/s) }
 
 // sane reports whether a score can be used: finite in all parts.
 func (a score) sane() bool {
-	return a.log-a.log == 0 && a.d1-a.d1 == 0 && a.d2-a.d2 == 0
+	return a.factor > 0 && a.factor <= math.MaxFloat64 && a.expo-a.expo == 0 && a.d1-a.d1 == 0 && a.d2-a.d2 == 0
 }

@@ -1,6 +1,7 @@
 package kalman
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -22,13 +23,15 @@ type Discipline struct {
 
 	agreeing int
 	majority bool
+	quiet    proto.Instant // until then samples are not used
 	usableAt proto.Instant // when the first source became fit; 0 before
 
-	begun     bool // the clock was asked to run at the saved frequency
-	pending   bool // a Steer was handed out and not answered
-	dirty     bool // something was learnt since the last Steer
-	corrected bool // the clock was set from a majority at least once
-	correct   bool // the pending Steer does that
+	seen      proto.Now // last moment that is known on both kinds of clock
+	begun     bool      // the clock was asked to run at the saved frequency
+	pending   bool      // a Steer was handed out and not answered
+	dirty     bool      // something was learnt since the last Steer
+	corrected bool      // the clock was set from a majority at least once
+	correct   bool      // the pending Steer does that
 	frequency float64
 	steps     int
 	notes     []Note
@@ -103,9 +106,8 @@ func (d *Discipline) Reachable(id SourceID, ok bool) {
 // Observe takes in one observation of a source. What cannot be true is
 // ignored.
 func (d *Discipline) Observe(now proto.Now, id SourceID, o Observation) {
-	d.ensure(now)
 	i, ok := d.find(id)
-	if !ok {
+	if !d.ensure(now) || !ok {
 		return
 	}
 	s := d.sources[i]
@@ -119,7 +121,7 @@ func (d *Discipline) Observe(now proto.Now, id SourceID, o Observation) {
 		s.leap = o.Leap
 		m, bad = d.clock.reference(o)
 	}
-	if bad != "" || m.at.sub(d.clock.raw(now.Wall)) > proto.Second {
+	if bad != "" || now.Mono < d.quiet || m.at.sub(d.clock.raw(now.Wall)) > proto.Second {
 		return
 	}
 	s.distance, s.accuracy, s.noise = m.distance, m.accuracy, m.noise
@@ -129,37 +131,61 @@ func (d *Discipline) Observe(now proto.Now, id SourceID, o Observation) {
 			d.usableAt = now.Mono
 		}
 		d.survey()
+		if d.majority {
+			d.findRoot() // only with news: a reference that is lost stays until there is another
+		}
 	}
 }
 
-// ensure starts the ledger with the first reading of the clock.
-func (d *Discipline) ensure(now proto.Now) {
+// ensure starts the ledger with the first reading of the clock, and notices
+// when the clock has since moved for no reason that is known. It reports
+// false in that case: what was measured across the jump is void.
+func (d *Discipline) ensure(now proto.Now) bool {
 	if !d.clock.started() {
 		d.clock.start(now.Wall, d.saved.Frequency)
+		d.seen = now
+		return true
 	}
+	passed := now.Mono.Sub(d.seen.Mono)
+	by := now.Wall.Sub(d.seen.Wall) - proto.FromStd(passed)
+	if by.Abs().Seconds() > d.set.meddling+float64(meddlingRate*math.Abs(passed.Seconds())) {
+		d.Jumped(now, by, 0)
+		return false
+	}
+	if passed > meddlingWindow {
+		d.seen = now
+	}
+	return true
 }
 
 // Jumped says that someone else moved the clock by this much, or that the
 // machine was suspended.
 func (d *Discipline) Jumped(now proto.Now, by proto.Duration, slept time.Duration) {
-	d.ensure(now)
+	if !d.clock.started() {
+		return
+	}
 	d.clock.jump(now.Wall, by)
-	doubt := by.Seconds()
+	d.seen = now
+	if d.leaps(now, by) {
+		return
+	}
+	doubt := min(by.Abs().Seconds(), 1)
 	if slept > 0 {
 		doubt += sleepNoise
 	}
+	variance := float64(doubt * doubt)
 	for _, s := range d.sources {
-		s.voice.doubt(float64(doubt*doubt), jumpFrequency*jumpFrequency)
+		s.voice.doubt(variance, jumpFrequency*jumpFrequency)
 		s.soon = s.cfg.PollMin < s.cfg.PollMax
 	}
 	if d.joint.started {
-		d.joint.doubt(0, float64(doubt*doubt))
+		d.joint.doubt(0, variance)
 		d.joint.doubt(1, jumpFrequency*jumpFrequency)
 	}
-	d.note(Note{Code: "clock-meddling", Warn: slept == 0, Text: meddling(by, slept)})
+	d.note(Note{Code: "clock-meddling", Warn: slept == 0, Text: meddled(by, slept)})
 }
 
-func meddling(by proto.Duration, slept time.Duration) string {
+func meddled(by proto.Duration, slept time.Duration) string {
 	if slept > 0 {
 		return "the machine slept for " + slept.String() + "; measuring again"
 	}

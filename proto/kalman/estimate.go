@@ -10,7 +10,7 @@ import (
 func (d *Discipline) Estimate(now proto.Now) Estimate {
 	e := Estimate{
 		Sigma: proto.MaxDuration, Frequency: d.frequency, FrequencySigma: d.set.frequencyPrior,
-		RootDispersion: maxDistance * proto.Second, DispersionRate: minDispersionRate,
+		RootDispersion: maxDistance * proto.Second, DispersionRate: tolerance,
 		Leap: proto.LeapUnsynchronised, Agreeing: d.agreeing,
 		AccumulatedSteps: d.saved.AccumulatedSteps, Steps: d.steps,
 	}
@@ -27,8 +27,10 @@ func (d *Discipline) Estimate(now proto.Now) Estimate {
 		e.Primary = d.root.primary
 	}
 	e.RootDelay = d.root.delay
-	e.RootDispersion = proto.FromSeconds(d.root.dispersion.Seconds() + float64(confidence*sigma) + math.Abs(offset.Seconds()))
-	e.DispersionRate = max(confidence*(grown-sigma)/horizon, minDispersionRate)
+	age := max(d.clock.raw(now.Wall).since(d.joint.at), 0)
+	e.RootDispersion = proto.FromSeconds(d.root.dispersion.Seconds() + float64(confidence*sigma) +
+		math.Abs(offset.Seconds()) + float64(tolerance*age) + d.alarm())
+	e.DispersionRate = tolerance + max(confidence*(grown-sigma)/horizon, 0)
 	e.Synchronised = d.corrected && e.RootDispersion.Seconds() < maxDistance
 	if e.Synchronised {
 		e.Leap = d.leap
@@ -37,6 +39,17 @@ func (d *Discipline) Estimate(now proto.Now) Estimate {
 		}
 	}
 	return e
+}
+
+// alarm is the largest innovation that is impossible and not explained yet.
+func (d *Discipline) alarm() float64 {
+	worst := 0.0
+	for _, s := range d.sources {
+		if s.state == Selected && s.run != 0 {
+			worst = max(worst, s.alarm)
+		}
+	}
+	return worst
 }
 
 // root is the way to the reference over the best of the selected sources. It
@@ -51,6 +64,9 @@ func (d *Discipline) findRoot() {
 	best := math.Inf(1)
 	for _, s := range d.sources {
 		r := s.distance + s.radius(&d.set, 0)
+		if s.id == d.root.primary {
+			r /= 2 // changing the reference for little confuses clients
+		}
 		if s.state != Selected || r >= best {
 			continue
 		}

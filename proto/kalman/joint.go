@@ -210,19 +210,19 @@ func (j *joint) observe(at rawTime, offset proto.Duration, p *path, x excess, we
 	y := (offset - j.origin).Seconds()
 	var scratch [64]float64
 	ph := fit(scratch[:0], n)
-	var scores [hypotheses]score
-	var logs [models]float64
+	var scaled [hypotheses]float64
+	var total [models]score
 	for q := range j.model {
 		s := &j.model[q]
 		variance, mean := s.along(back, p.col, n, ph)
-		evaluateAll(y-mean, variance, x, allClasses, &scores)
-		a := mixed(weights[:], scores[:])
-		logs[q] = a.log
-		if a.sane() {
-			s.update(ph, variance, a, n)
+		var scores [hypotheses]score
+		evaluateShapes(0, len(shapes), y-mean, variance, x, weights[:], scores[:])
+		total[q] = mixed(weights[:], scores[:], top(scores[:]), scaled[:])
+		if total[q].sane() {
+			s.update(ph, variance, total[q], n)
 		}
 	}
-	j.prob.learn(logs)
+	j.prob.learn(&total)
 }
 
 // update is the assumed-density update with P·Hᵀ in ph.
@@ -326,15 +326,14 @@ func (j *joint) weigh(at rawTime, origin proto.Duration, p *path, t track) {
 	y := (origin - j.origin).Seconds() + t.x
 	var scratch [64]float64
 	ph := fit(scratch[:0], n)
-	var logs [models]float64
+	var all [models]score
 	for q := range j.model {
 		s := &j.model[q]
 		variance, mean := s.along(back, p.col, n, ph)
-		a := normalScore(y-mean, variance+t.pxx)
-		logs[q] = a.log
-		if a.sane() {
-			s.update(ph, variance, a, n)
+		all[q] = normalScore(y-mean, variance+t.pxx)
+		if all[q].sane() {
+			s.update(ph, variance, all[q], n)
 		}
 	}
-	j.prob.learn(logs)
+	j.prob.learn(&all)
 }

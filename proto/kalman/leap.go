@@ -1,6 +1,10 @@
 package kalman
 
-import "github.com/ntpd-go/ntpd-go/proto"
+import (
+	"time"
+
+	"github.com/ntpd-go/ntpd-go/proto"
+)
 
 // vote counts what the selected sources say about the coming leap second. A
 // flag needs more than half of those that know.
@@ -21,6 +25,29 @@ func (d *Discipline) vote() {
 	}
 }
 
+// leaps recognises the leap second itself: the clock moved by a second where
+// one was announced, at the end of the day, or the start of the next. True
+// time did the same, so only the ledger moves.
+func (d *Discipline) leaps(now proto.Now, by proto.Duration) bool {
+	second := proto.Second
+	if d.leap == proto.LeapInsert {
+		second = -second
+	}
+	night := now.Wall.Add(-leapSlack * proto.Second)
+	into := seconds(now.Wall.Add(leapSlack*proto.Second)) % 86400
+	known := d.leap == proto.LeapInsert || d.leap == proto.LeapDelete
+	if !known || into > 2*leapSlack || !leapDay(night) || (by-second).Abs() > proto.Second/10 {
+		return false
+	}
+	for _, s := range d.sources {
+		s.voice.origin += second
+	}
+	d.joint.origin += second
+	d.quiet = now.Mono.Add(leapSlack * time.Second)
+	d.note(Note{Code: "leap", Text: "the leap second was applied: " + d.leap.String()})
+	return true
+}
+
 // leapDay says whether the day of a time can end in a leap second: the last
 // day of June or December (ITU-R TF.460 prefers them, no other was ever used).
 func leapDay(t proto.Timestamp) bool {
@@ -30,13 +57,9 @@ func leapDay(t proto.Timestamp) bool {
 
 // monthDay is the civil date of a timestamp between 1968 and 2104.
 func monthDay(t proto.Timestamp) (month, day int) {
-	seconds := int64(t >> 32)
-	if seconds < 1<<31 {
-		seconds += 1 << 32 // era 1
-	}
 	// Days since 1600-03-01, so that leap days end the year; 1900-01-01 is
 	// 109512 days later.
-	n := seconds/86400 + 109512
+	n := seconds(t)/86400 + 109512
 	n %= 146097 // a cycle of 400 years
 	century := min(n/36524, 3)
 	n -= century * 36524
@@ -44,4 +67,13 @@ func monthDay(t proto.Timestamp) (month, day int) {
 	n -= min(n/365, 3) * 365
 	m := (5*n + 2) / 153 // from March
 	return int((m+2)%12) + 1, int(n-(153*m+2)/5) + 1
+}
+
+// seconds since 1900, of a timestamp between 1968 and 2104.
+func seconds(t proto.Timestamp) int64 {
+	s := int64(t >> 32)
+	if s < 1<<31 {
+		s += 1 << 32 // era 1
+	}
+	return s
 }

@@ -1,6 +1,10 @@
 package kalman
 
-import "github.com/ntpd-go/ntpd-go/proto"
+import (
+	"time"
+
+	"github.com/ntpd-go/ntpd-go/proto"
+)
 
 // The constants of the discipline, each with its reason. Lengths of time in
 // seconds, frequencies in s/s.
@@ -53,8 +57,17 @@ const (
 	sleepNoise = 1.0
 	// confidence is how many standard deviations the published error is.
 	confidence = 3
-	// minDispersionRate keeps the growth of the published error above zero.
-	minDispersionRate = 1e-9
+	// tolerance is what an oscillator may change its frequency by at any
+	// moment, s/s: crystals follow the temperature by some millionths.
+	tolerance = 5e-6
+	// meddling is how far the clock may move against the monotonic clock
+	// unexplained, s (as in ntpd-rs); both may be off by meddlingRate.
+	meddling, meddlingRate = 5.0, 1e-3
+	// meddlingWindow is over how long the two clocks are compared.
+	meddlingWindow = 64 * time.Second
+	// leapSlack is how long around a leap second servers may disagree about
+	// it, s.
+	leapSlack = 5
 	// horizon is the longest interval between two publications, for the growth
 	// of the published error in between.
 	horizon = 1024
@@ -78,6 +91,7 @@ type settings struct {
 	frequencyMax      float64 // s/s
 	uncertaintyMax    float64 // s
 	frequencyPrior    float64 // s/s
+	meddling          float64 // s
 	wanderPrior       float64 // s/s per √s; 0 is learnt
 	statisticalWeight float64
 	delayWeight       float64
@@ -97,9 +111,10 @@ func settle(c Config) settings {
 		frequencyMax:      or(a.MaximumFrequencySteer, 495e-6),   // ntpd-rs' own
 		uncertaintyMax:    or(a.MaximumSourceUncertainty, 1.5),   // MAXDIST of RFC 5905 with slack for startup
 		frequencyPrior:    or(a.InitialFrequencyUncertain, 1e-4), // crystals are sold within 100 ppm
-		wanderPrior:       or(a.InitialWander, 0),                // learnt
-		statisticalWeight: or(a.RangeStatisticalWeight, 2),       // 95 %
-		delayWeight:       or(a.RangeDelayWeight, 0.5),           // asymmetry is at most half the delay
+		meddling:          or(a.MeddlingThreshold, meddling),
+		wanderPrior:       or(a.InitialWander, 0),          // learnt
+		statisticalWeight: or(a.RangeStatisticalWeight, 2), // 95 %
+		delayWeight:       or(a.RangeDelayWeight, 0.5),     // asymmetry is at most half the delay
 		dispersion:        a.IgnoreServerDispersion == nil || !*a.IgnoreServerDispersion,
 	}
 	s.frequencyMax = min(s.frequencyMax, clockLimit)

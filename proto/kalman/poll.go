@@ -31,6 +31,13 @@ func (d *Discipline) poll(s *source) int8 {
 	return poll
 }
 
+// Urgent says whether a source should be polled at once, whatever interval is
+// running, because something happened that one more sample explains.
+func (d *Discipline) Urgent(id SourceID) bool {
+	i, ok := d.find(id)
+	return ok && d.sources[i].soon
+}
+
 // ahead is the variance of the prediction of a sample over a path after a
 // time, s².
 func (j *joint) ahead(p *path, t float64) float64 {

@@ -29,10 +29,8 @@ var shapes = [...]shape{
 	{1, 0, 0}, {-1, 0, 0}, // all of it in one direction
 }
 
-// classOf gives the class of each shape.
-var classOf = [len(shapes)]int{0, 0, 0, 1, 2, 3, 4, 5, 6}
-
 const (
+	// classes: the first has three shapes, the others one each.
 	classes = 7
 	// levels of the noise besides the excess, in quarters of a decade of σ.
 	levels     = 12
@@ -49,14 +47,8 @@ var levelScale = [levels]float64{
 // outlierShare is the probability that a sample obeys no shape.
 const outlierShare = 0.01
 
-var (
-	logOutlier = exact.Log(outlierShare)
-	logInlier  = exact.Log(1 - outlierShare)
-	log2       = exact.Log(2)
-)
-
 const (
-	halfLog2Pi  = 0.91893853320467274178 // ½·log 2π
+	invSqrt2Pi  = 0.39894228040143267794 // 1/√(2π)
 	sqrt2OverPi = 0.79788456080286535588
 	sqrtHalf    = 0.70710678118654752440
 )
@@ -69,76 +61,94 @@ type excess struct {
 	spread float64 // distance of the shortest seen to the shortest possible, s
 }
 
-// score is the logarithm of a likelihood and its first and second derivatives
+// score is a likelihood, factor·e^expo (so that it neither underflows nor
+// needs a logarithm), with the first and second derivatives of its logarithm
 // by the predicted mean.
-type score struct{ log, d1, d2 float64 }
+type score struct{ expo, factor, d1, d2 float64 }
+
+// log of the likelihood.
+func (a score) log() float64 { return a.expo + exact.Log(a.factor) }
 
 // normalScore is that of an innovation v with variance s.
 func normalScore(v, s float64) score {
-	return score{-halfLog2Pi - exact.Log(s)/2 - float64(v*v)/(2*s), v / s, -1 / s}
+	return score{-float64(v*v) / (2 * s), invSqrt2Pi / math.Sqrt(s), v / s, -1 / s}
 }
 
-// evaluate fills in the scores of all levels of a shape for an innovation v
-// (observed minus predicted) whose prediction has variance s.
-func (h shape) evaluate(v, s float64, x excess, out *[levels]score) {
+// evaluate fills in the scores of the levels of a shape that are wanted, for
+// an innovation v (observed minus predicted) whose prediction has variance s.
+func (h shape) evaluate(v, s float64, x excess, want []float64, out []score) {
 	d := v - float64(h.lean*x.lean)/2
 	half := float64(h.width*x.span) / 2
 	k := h.tilt / x.sigma
-	var logN float64
+	box := box{half: half, k: k}
 	if half > 0 {
-		logN = logNorm(k, half)
+		box.norm()
 	}
-	for i := range out {
+	for i, w := range want {
+		if w <= 0 {
+			continue
+		}
 		r := levelScale[i] * x.sigma
 		s2 := s + float64(r*r)
 		if sd := math.Sqrt(s2); half < sd/10 {
 			out[i] = normalScore(d, s2+float64(half*half)/3)
 		} else {
-			out[i] = boxScore(d, sd, half, k, logN)
+			out[i] = box.score(d, sd)
 		}
 	}
 }
 
-// logNorm is log(k / (2·sinh(k·half))), the norm of e^(k·e) on ± half.
-func logNorm(k, half float64) float64 {
-	z := math.Abs(k) * half
+// box is a density proportional to e^(k·e) on ± half.
+type box struct {
+	half, k      float64
+	expo, factor float64 // its norm: k / (2·sinh(k·half)), or 1/(2·half)
+}
+
+func (b *box) norm() {
+	z := math.Abs(b.k) * b.half
 	if z < 1e-6 {
-		return -exact.Log(2 * half)
+		b.factor = 1 / (2 * b.half)
+		return
 	}
-	return exact.Log(math.Abs(k)) - z - exact.Log(1-exact.Exp(-2*z))
+	b.expo, b.factor = -z, math.Abs(b.k)/(1-exact.Exp(-2*z))
 }
 
-// boxScore is that of a density e^(k·e) on ± half, blurred by a normal with
-// standard deviation s.
-func boxScore(d, s, half, k, logN float64) score {
-	m := d + float64(k*float64(s*s))
-	hi, lo := (m+half)/s, (m-half)/s
-	logDiff, phiHi, phiLo := normalBetween(lo, hi)
-	first := (phiLo - phiHi) / s
-	second := (float64(lo*phiLo)-float64(hi*phiHi))/float64(s*s) - float64(first*first)
-	ks := k * s
+// score is that of the box blurred by a normal with standard deviation s.
+func (b *box) score(d, s float64) score {
+	m := d + float64(b.k*float64(s*s))
+	hi, lo := (m+b.half)/s, (m-b.half)/s
+	between := normalBetween(lo, hi)
+	first := (between.lo - between.hi) / s
+	second := (float64(lo*between.lo)-float64(hi*between.hi))/float64(s*s) - float64(first*first)
+	ks := b.k * s
 	return score{
-		log: logN + float64(k*d) + float64(ks*ks)/2 + logDiff,
-		d1:  first - k,
-		d2:  second,
+		expo:   b.expo + float64(b.k*d) + float64(ks*ks)/2 + between.expo,
+		factor: b.factor * between.factor,
+		d1:     first - b.k,
+		d2:     second,
 	}
 }
 
-// normalBetween returns log(Φ(hi) − Φ(lo)) for lo < hi, and the densities φ
-// at both ends divided by that difference, without underflow in the tails.
-func normalBetween(lo, hi float64) (logDiff, phiHi, phiLo float64) {
+// interval of the normal distribution: Φ(hi) − Φ(lo) = factor·e^expo, and the
+// densities φ at both ends divided by it.
+type normalInterval struct{ expo, factor, hi, lo float64 }
+
+// normalBetween is the interval from lo to hi > lo, without underflow in the
+// tails.
+func normalBetween(lo, hi float64) normalInterval {
 	if hi <= 0 {
-		logDiff, phiLo, phiHi = normalBetween(-hi, -lo)
-		return logDiff, phiHi, phiLo
+		b := normalBetween(-hi, -lo)
+		b.hi, b.lo = b.lo, b.hi
+		return b
 	}
 	if lo >= 0 {
 		decay := exact.Exp(-float64((hi-lo)*(hi+lo)) / 2)
 		rest := exact.Erfcx(lo*sqrtHalf) - float64(decay*exact.Erfcx(hi*sqrtHalf))
-		return exact.Log(rest) - log2 - float64(lo*lo)/2, sqrt2OverPi * decay / rest, sqrt2OverPi / rest
+		return normalInterval{-float64(lo*lo) / 2, rest / 2, sqrt2OverPi * decay / rest, sqrt2OverPi / rest}
 	}
 	eh, el := exact.Exp(-float64(hi*hi)/2), exact.Exp(-float64(lo*lo)/2)
 	diff := 1 - float64(eh*exact.Erfcx(hi*sqrtHalf))/2 - float64(el*exact.Erfcx(-lo*sqrtHalf))/2
-	return exact.Log(diff), sqrt2OverPi / 2 * eh / diff, sqrt2OverPi / 2 * el / diff
+	return normalInterval{0, diff, invSqrt2Pi * eh / diff, invSqrt2Pi * el / diff}
 }
 
 // outliers fills in the scores of a sample that obeys no shape, by level.
@@ -151,67 +161,82 @@ func outliers(v, s float64, x excess, out *[levels]score) {
 
 // blend mixes an inlier and an outlier.
 func blend(in, out score) score {
-	a, b := in.log+logInlier, out.log+logOutlier
-	if a-b > 40 {
-		return score{a, in.d1, in.d2}
+	in.factor *= 1 - outlierShare
+	out.factor *= outlierShare
+	switch gap := out.expo - in.expo; {
+	case gap < -80:
+		return in
+	case gap > 80:
+		return out
+	default:
+		odd := out.factor * exact.Exp(gap)
+		total := in.factor + odd
+		p := odd / total // of the outlier
+		q := 1 - p
+		d1 := float64(q*in.d1) + float64(p*out.d1)
+		d2 := float64(q*(in.d2+float64(in.d1*in.d1))) + float64(p*(out.d2+float64(out.d1*out.d1))) - float64(d1*d1)
+		return score{in.expo, total, d1, d2}
 	}
-	if b-a > 40 {
-		return score{b, out.d1, out.d2}
-	}
-	e := exact.Exp(b - a)
-	p := e / (1 + e) // of the outlier
-	q := 1 - p
-	d1 := float64(q*in.d1) + float64(p*out.d1)
-	d2 := float64(q*(in.d2+float64(in.d1*in.d1))) + float64(p*(out.d2+float64(out.d1*out.d1))) - float64(d1*d1)
-	return score{a + exact.Log(1+e), d1, d2}
 }
 
-// evaluateAll fills in the scores of all hypotheses of a set of shapes,
-// outliers included.
-func evaluateAll(v, s float64, x excess, class int, out *[hypotheses]score) {
-	var odd, row [levels]score
+// evaluateShapes fills in the scores of the hypotheses of the shapes from
+// first to last-1, outliers included, into out; want says which matter. Both
+// begin with the first shape.
+func evaluateShapes(first, last int, v, s float64, x excess, want []float64, out []score) {
+	var odd [levels]score
 	outliers(v, s, x, &odd)
-	for i, h := range shapes {
-		if class != allClasses && classOf[i] != class {
+	for i := range last - first {
+		w, row := want[i*levels:(i+1)*levels], out[i*levels:(i+1)*levels]
+		shapes[first+i].evaluate(v, s, x, w, row)
+		for j := range row {
+			if w[j] > 0 {
+				row[j] = blend(row[j], odd[j])
+			}
+		}
+	}
+}
+
+// everything matters.
+var everything = func() (w [hypotheses]float64) {
+	for i := range w {
+		w[i] = 1
+	}
+	return w
+}()
+
+// top is the largest exponent of the scores.
+func top(all []score) float64 {
+	t := math.Inf(-1)
+	for i := range all {
+		if all[i].factor > 0 {
+			t = max(t, all[i].expo)
+		}
+	}
+	return t
+}
+
+// mixed is the score of a mixture with weights w ≥ 0. scaled gets each
+// likelihood divided by e^ref.
+func mixed(w []float64, all []score, ref float64, scaled []float64) score {
+	var total, weight, d1, d2 float64
+	for i := range all {
+		scaled[i] = 0
+		weight += w[i]
+		a := &all[i]
+		gap := a.expo - ref
+		if !(a.factor > 0) || gap < -700 {
 			continue
 		}
-		h.evaluate(v, s, x, &row)
-		for j := range row {
-			out[i*levels+j] = blend(row[j], odd[j])
-		}
-	}
-}
-
-// allClasses asks evaluateAll for everything.
-const allClasses = -1
-
-// mixed is the score of a mixture: weights w (any scale, ≥ 0) over scores. It
-// also returns the log of the total weight.
-func mixed(w []float64, all []score) score {
-	top := math.Inf(-1)
-	for i, a := range all {
-		if w[i] > 0 {
-			top = max(top, a.log)
-		}
-	}
-	if math.IsInf(top, -1) {
-		return score{log: top}
-	}
-	var total, weight, d1, d2 float64
-	for i, a := range all {
+		scaled[i] = a.factor * exact.Exp(gap)
 		if w[i] <= 0 {
 			continue
 		}
-		weight += w[i]
-		if a.log < top-40 {
-			continue
-		}
-		p := w[i] * exact.Exp(a.log-top)
+		p := w[i] * scaled[i]
 		total += p
 		d1 += float64(p * a.d1)
 		d2 += float64(p * (a.d2 + float64(a.d1*a.d1)))
 	}
 	d1 /= total
 	d2 = d2/total - float64(d1*d1)
-	return score{top + exact.Log(total/weight), d1, d2}
+	return score{ref, total / weight, d1, d2}
 }

@@ -20,6 +20,7 @@ type source struct {
 	route   route
 	backlog []heard // the first samples
 
+	alarm    float64 // size of the last surprise, s
 	run      int     // surprises in a row, with their sign
 	runAt    rawTime // when the run began
 	goodAt   rawTime // last sample that was no surprise
@@ -105,6 +106,7 @@ func (s *source) surprised(v, variance float64, x excess, at rawTime) bool {
 		s.run, s.goodAt, s.soon = 0, at, false
 		return false
 	}
+	s.alarm = math.Abs(v)
 	if (v > 0) != (s.run > 0) {
 		s.run, s.runAt = 0, at
 	}

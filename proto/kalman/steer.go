@@ -154,6 +154,7 @@ func (d *Discipline) Applied(a Applied) {
 		d.clock.start(a.At.Add(-a.Step), d.frequency)
 	}
 	d.clock.apply(a)
+	d.seen = proto.Now{Mono: a.Mono, Wall: a.At}
 	d.frequency = a.Frequency
 	d.pending = false
 	if a.Step != 0 {
@@ -168,7 +169,11 @@ func (d *Discipline) Applied(a Applied) {
 
 // SteerFailed says that the clock refused the last Steer; it runs as before.
 func (d *Discipline) SteerFailed(now proto.Now) {
-	d.pending, d.correct = false, false
+	d.pending, d.dirty = false, true
+	if !d.correct {
+		d.begun = false
+	}
+	d.correct = false
 }
 
 // AcceptSteps forgets the accumulated steps: an operator has seen them.

@@ -67,7 +67,6 @@ func (d *Discipline) survey() {
 		d.dirty = true
 	}
 	d.confine(at, origin, common)
-	d.findRoot()
 	d.vote()
 }
 
@@ -84,7 +83,7 @@ func (d *Discipline) testimony(s *source, at rawTime, origin proto.Duration) (x,
 		t := s.voice.estimate(at)
 		return (s.voice.origin - origin).Seconds() + t.x, t.sigma()
 	}
-	t := s.voice.estimate(s.voice.at)
+	t := s.voice.latest()
 	then, now := d.joint.look(s.voice.at, nil), d.joint.look(at, nil)
 	age := at.since(s.voice.at)
 	return (s.voice.origin - origin).Seconds() + t.x + now.offset - then.offset,

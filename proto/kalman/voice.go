@@ -16,7 +16,9 @@ type voice struct {
 	at      rawTime
 	bank    [classes][models]track
 	prob    [classes]probabilities
-	weight  [hypotheses]float64 // log, of the hypotheses; unscaled
+	weight  [hypotheses]float64 // log, of the hypotheses; the largest is 0
+	fresh   bool                // said holds for at
+	said    track
 }
 
 // track is an offset x from raw time (s) and its rate w (s/s), with their
@@ -83,73 +85,64 @@ func (v *voice) observe(at rawTime, offset proto.Duration, x excess) {
 	dt := at.since(v.at)
 	v.at = at
 	y := (offset - v.origin).Seconds()
-	var scores [hypotheses]score
 	var weights [hypotheses]float64
 	v.weights(&weights)
-	var evidence [hypotheses]float64 // of each hypothesis, over the models, log
 	for c := range v.bank {
-		bank, prob := &v.bank[c], &v.prob[c]
-		mixing := prob.mix()
-		old := *bank
-		for q := range bank {
-			bank[q] = merge(&mixing[q], &old)
-			bank[q].predict(dt, wanders[q]*wanders[q])
-		}
-		var logs [models]float64
-		var gathered [hypotheses]gather
-		first, last := classRange(c)
-		for q := range bank {
-			t := &bank[q]
-			evaluateAll(y-t.x, t.pxx, x, c, &scores)
-			for h := first; h < last; h++ {
-				gathered[h].add(scores[h].log, prob[q])
-			}
-			a := mixed(weights[first:last], scores[first:last])
-			logs[q] = a.log
-			if a.sane() {
-				t.update(a)
-			}
-		}
-		prob.learn(logs)
-		for h := first; h < last; h++ {
-			evidence[h] = gathered[h].log()
-		}
-	}
-	for h := range v.weight {
-		if e := evidence[h]; e-e == 0 {
-			v.weight[h] = float64(shapeMemory*v.weight[h]) + e
-		}
+		v.teach(c, dt, y, x, &weights)
 	}
 	v.level()
+	v.fresh = false
+}
+
+// teach takes a sample into the tracks of a class and what is known about its
+// shapes.
+func (v *voice) teach(c int, dt, y float64, x excess, weights *[hypotheses]float64) {
+	bank, prob := &v.bank[c], &v.prob[c]
+	mixing := prob.mix()
+	old := *bank
+	first, last := classShapes(c)
+	lo, hi := first*levels, last*levels
+	w := weights[lo:hi]
+	var scores [models][3 * levels]score
+	ref := math.Inf(-1)
+	for q := range bank {
+		t := &bank[q]
+		*t = merge(&mixing[q], &old)
+		t.predict(dt, wanders[q]*wanders[q])
+		evaluateShapes(first, last, y-t.x, t.pxx, x, everything[:hi-lo], scores[q][:hi-lo])
+		ref = max(ref, top(scores[q][:hi-lo]))
+	}
+	var evidence, scaled [3 * levels]float64
+	var total [models]score
+	for q := range bank {
+		total[q] = mixed(w, scores[q][:hi-lo], ref, scaled[:hi-lo])
+		for h := range w {
+			evidence[h] += float64(prob[q] * scaled[h])
+		}
+		if total[q].sane() {
+			bank[q].update(total[q])
+		}
+	}
+	prob.learn(&total)
+	for h := range w {
+		l := &v.weight[lo+h]
+		*l = float64(shapeMemory**l) + ref + exact.Log(max(evidence[h], 1e-300))
+	}
+}
+
+// classShapes is where the shapes of a class are.
+func classShapes(c int) (first, last int) {
+	if c == 0 {
+		return 0, 3
+	}
+	return c + 2, c + 3
 }
 
 // classRange is where the hypotheses of a class are.
 func classRange(c int) (first, last int) {
-	if c == 0 {
-		return 0, 3 * levels
-	}
-	return (c + 2) * levels, (c + 3) * levels
+	first, last = classShapes(c)
+	return first * levels, last * levels
 }
-
-// gather sums probabilities that are given by their logarithms.
-type gather struct {
-	top, sum float64
-	any      bool
-}
-
-func (g *gather) add(log, weight float64) {
-	switch {
-	case !g.any:
-		g.top, g.sum, g.any = log, weight, true
-	case log <= g.top:
-		g.sum += float64(weight * exact.Exp(log-g.top))
-	default:
-		g.sum = float64(g.sum*exact.Exp(g.top-log)) + weight
-		g.top = log
-	}
-}
-
-func (g *gather) log() float64 { return g.top + exact.Log(g.sum) }
 
 // level keeps the log weights in range: only their differences matter.
 func (v *voice) level() {
@@ -200,12 +193,21 @@ func (v *voice) soften() {
 
 // doubt adds variance to all tracks.
 func (v *voice) doubt(pxx, pww float64) {
+	v.fresh = false
 	for c := range v.bank {
 		for q := range v.bank[c] {
 			v.bank[c][q].pxx += pxx
 			v.bank[c][q].pww += pww
 		}
 	}
+}
+
+// latest is what the voice says about the moment of its last sample.
+func (v *voice) latest() track {
+	if !v.fresh {
+		v.said, v.fresh = v.estimate(v.at), true
+	}
+	return v.said
 }
 
 // estimate is what the voice says about a moment: all classes as one track.
