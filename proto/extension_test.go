@@ -154,11 +154,12 @@ func TestInnerFieldsMayBeShort(t *testing.T) {
 	if err := CheckInner(good); err != nil {
 		t.Errorf("short fields: %v", err)
 	}
-	n := 0
+	n, at := 0, 0
 	for f := range Inner(good) {
-		if n++; f.Type != FieldType(n) {
-			t.Errorf("field %d has type %d", n, f.Type)
+		if n++; f.Type != FieldType(n) || f.Offset != at {
+			t.Errorf("field %d at %d has type %d and offset %d", n, at, f.Type, f.Offset)
 		}
+		at += fieldHeaderLen + len(f.Value)
 	}
 	if n != 3 {
 		t.Errorf("%d fields", n)

@@ -42,6 +42,7 @@ func TestRefIDText(t *testing.T) {
 		{"X", 0x58000000, "X"},
 		{"toolong", 0x746f6f6c, "tool"},
 		{"PPS ", 0x50505320, "PPS"},
+		{"!~!~", 0x217e217e, "!~!~"}, // the ends of what is printable
 	}
 	for _, tt := range tests {
 		got := RefIDText(tt.text)
