@@ -113,6 +113,20 @@ func (w *world) newBench(dir string) (*bench, error) {
 		b.close()
 		return nil, err
 	}
+	// chrony asks for the name that a pool sends with a final dot, which no hosts file answers.
+	table := map[string][]netip.Addr{}
+	for name, addr := range benchNames {
+		table[name] = []netip.Addr{addr}
+	}
+	loopback := netip.MustParseAddr("127.0.0.1")
+	if err := b.client.SetResolver(loopback); err != nil {
+		b.close()
+		return nil, err
+	}
+	if _, err := b.client.ServeNames(loopback, table); err != nil {
+		b.close()
+		return nil, err
+	}
 	on := func(addr netip.Addr) netip.Prefix { return netip.PrefixFrom(addr, 24) }
 	err = lab.Wire(b.server, b.client, []netip.Prefix{on(addrServer), on(addrSecond), on(addrPool)}, []netip.Prefix{on(addrClient)})
 	if err != nil {

@@ -48,6 +48,8 @@ func Hook() {
 		finish(ask(os.Args[2]))
 	case roleConnect:
 		finish(connect(os.Args[2]))
+	case roleFlood:
+		finish(flood(os.Args[2], os.Args[3]))
 	case roleResolve:
 		finish(resolve(os.Args[2]))
 	}

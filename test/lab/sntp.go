@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -98,6 +99,38 @@ func (h *Host) Ask(server netip.AddrPort) (Answer, error) {
 	return answer, json.Unmarshal([]byte(out), &answer)
 }
 
+// roleFlood sends requests inside a host as fast as it can and waits for no answer.
+const roleFlood = "lab-flood"
+
+func flood(server, count string) error {
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		return err
+	}
+	conn, err := net.Dial("udp", server)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	request := make([]byte, 48)
+	request[0] = 4<<3 | 3
+	for range n {
+		if _, err := rand.Read(request[40:]); err != nil {
+			return err
+		}
+		if _, err := conn.Write(request); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Flood sends a number of NTP requests from this host without a pause.
+func (h *Host) Flood(server netip.AddrPort, requests int) error {
+	_, err := h.self(roleFlood, server.String(), strconv.Itoa(requests))
+	return err
+}
+
 // roleConnect opens a TCP connection inside a host and closes it.
 const roleConnect = "lab-connect"
 
@@ -116,12 +149,12 @@ func (h *Host) Connect(server netip.AddrPort) error {
 }
 
 // self runs a role of this executable inside the host.
-func (h *Host) self(role, argument string) (string, error) {
+func (h *Host) self(role string, arguments ...string) (string, error) {
 	path, err := os.Executable()
 	if err != nil {
 		return "", err
 	}
-	return h.Output(Program{Args: []string{path, role, argument}})
+	return h.Output(Program{Args: append([]string{path, role}, arguments...)})
 }
 
 // Traffic is what the kernel of a host has counted.
