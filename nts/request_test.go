@@ -1,6 +1,7 @@
 package nts
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -55,6 +56,9 @@ func TestRFC8915Section4_1_1EndOfMessage(t *testing.T) {
 	} {
 		if _, err := DecodeRequest(fromHex(wire), nil); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: error %v, want ErrMalformed", name, err)
+		}
+		if _, err := SplitMessage(fromHex(wire)); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: split with error %v, want ErrMalformed", name, err)
 		}
 	}
 }
@@ -143,7 +147,13 @@ func TestRFC8915Section4_1_7And8ClientWish(t *testing.T) {
 		{"port 0", ordinary + "0007 0002 0000", ErrMalformed},
 		{"two ports", ordinary + port + port, ErrMalformed},
 	})
-	got, err := DecodeRequest(fromHex(ordinary+"0006 0003 612e62"+port+eom), nil)
+	// "Servers MAY set the Critical Bit on records of this type; clients SHOULD
+	// NOT."
+	wire := fromHex(ordinary + "0006 0003 612e62" + port + eom)
+	got, err := DecodeRequest(wire, nil)
+	if again, eerr := AppendRequest(nil, got); eerr != nil || !bytes.Equal(again, wire) {
+		t.Errorf("encoded as %x, %v", again, eerr)
+	}
 	if q, ok := got.(KeyExchange); err != nil || !ok || q.Server != "a.b" || q.Port != 1231 {
 		t.Errorf("decoded as %v, %v", got, err)
 	}
@@ -241,6 +251,7 @@ func TestPoolRequests(t *testing.T) {
 		{"keys of 63 octets", token3 + "800c 003f" + keys256[2:] + ordinary, ErrMalformed},
 		{"keys of 66 octets", token3 + "800c 0042 0000" + keys256 + ordinary, ErrMalformed},
 		{"keys of 0 octets", token3 + "800c 0000" + ordinary, ErrMalformed},
+		{"odd keys for an algorithm unknown here", token3 + "800c 0003 010203" + ntpv4 + "8004 0002 0063", ErrMalformed},
 		{"keys for another algorithm", token3 + fixed256 + ntpv4 + "8004 0002 0011", ErrMalformed},
 		{"keys for an algorithm unknown here", token3 + fixed256 + ntpv4 + "8004 0002 0063", nil},
 		{"key exchange with keep alive", token3 + ordinary + "0008 0000", nil},
@@ -297,11 +308,23 @@ func TestTooLongForARecord(t *testing.T) {
 	if _, err := AppendRequest(nil, long); !errors.Is(err, ErrEncode) {
 		t.Errorf("error %v, want ErrEncode", err)
 	}
+	largest := Record{Type: 0x7fff, Body: make([]byte, MaxBody)}
+	if b, err := AppendRecord(nil, largest); err != nil || len(b) != HeaderLen+MaxBody {
+		t.Errorf("the largest record: %d octets, %v", len(b), err)
+	}
 	if _, err := AppendRecord(nil, Record{Type: 0x8000}); !errors.Is(err, ErrEncode) {
 		t.Errorf("error %v, want ErrEncode", err)
 	}
 	if _, err := AppendRequest(nil, nil); !errors.Is(err, ErrEncode) {
 		t.Errorf("error %v, want ErrEncode", err)
+	}
+}
+
+// Without algorithms there is no AEAD record: only NTPv4 needs one.
+func TestRequestWithoutAlgorithms(t *testing.T) {
+	got, err := AppendRequest(nil, KeyExchange{Protocols: []Protocol{0x8001}})
+	if want := fromHex("8001 0002 8001" + eom); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("encoded as %x, %v", got, err)
 	}
 }
 

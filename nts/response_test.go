@@ -171,6 +171,17 @@ func TestSupportedAnswers(t *testing.T) {
 	}
 }
 
+// RFC 8915 section 4: a message is "terminated by a End of Message record".
+func TestCutOffAnswers(t *testing.T) {
+	for _, wire := range []string{"", "80", answered, answered + "8000 0001", answered + eom + "00", "8002 0002 0001"} {
+		for _, decode := range []func([]byte) (Response, error){DecodeResponse, DecodeSupported, DecodeNames} {
+			if got, err := decode(fromHex(wire)); !errors.Is(err, ErrMalformed) || got != nil {
+				t.Errorf("%q: %v, %v", wire, got, err)
+			}
+		}
+	}
+}
+
 func TestNamesAnswers(t *testing.T) {
 	runResponses(t, DecodeNames, []requestCase{
 		{"none", "0008 0000", nil},

@@ -130,6 +130,12 @@ func TestServerFixedKey(t *testing.T) {
 	if answer != AnsweredFixedKey || !ok || est.KeepAlive != Draft || !bytes.Equal(est.Cookies[7], cookie) {
 		t.Errorf("%v: %v", answer, got)
 	}
+	for _, c := range []struct{ wish, grant bool }{{false, true}, {true, false}, {false, false}} {
+		q.KeepAlive, session.KeepAlive = c.wish, c.grant
+		if got, _ := respond(t, Server{}, q, session); got.(Established).KeepAlive != NoDialect {
+			t.Errorf("wished %v, granted %v: %v", c.wish, c.grant, got)
+		}
+	}
 	q.Protocol = 0x8001
 	if got, answer = respond(t, Server{}, q, session); answer != AnsweredNoProtocol {
 		t.Errorf("%v: %v", answer, got)
@@ -150,6 +156,7 @@ func TestServerInformation(t *testing.T) {
 	}{
 		{Information{Dialect: IANA, Protocols: true, Algorithms: true, KeepAlive: true}, true,
 			Supported{Dialect: IANA, Protocols: protocols, Algorithms: algorithms, KeepAlive: true}},
+		{Information{Dialect: IANA, Protocols: true}, true, Supported{Dialect: IANA, Protocols: protocols}},
 		{Information{Dialect: Draft, Protocols: true, KeepAlive: true}, false, Supported{Dialect: Draft, Protocols: protocols}},
 		{Information{Dialect: ClientCertificate, Algorithms: true}, true, Supported{Dialect: Draft, Algorithms: algorithms}},
 	} {
