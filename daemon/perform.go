@@ -101,6 +101,9 @@ func (l *loop) report(i *engine.Incident) {
 	if i.Source != 0 {
 		attrs = append(attrs, slog.Uint64("source_id", uint64(i.Source)))
 	}
+	if i.Addr.IsValid() {
+		attrs = append(attrs, slog.String("addr", i.Addr.String()))
+	}
 	l.log.LogAttrs(context.Background(), level(i.Level), i.Text, attrs...)
 }
 
