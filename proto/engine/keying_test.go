@@ -349,6 +349,7 @@ func TestNTSPoolWithTooFewServers(t *testing.T) {
 	w.host("192.0.2.1")
 	w.host("192.0.2.2")
 	w.keys = poolOf(w, "192.0.2.1", "192.0.2.2")
+	w.mute()
 	w.run(24 * time.Hour)
 	if w.live() != 2 {
 		t.Errorf("%d live", w.live())
@@ -389,6 +390,7 @@ func TestKeyExchangesKeepTheirDistance(t *testing.T) {
 		for i := range 4 {
 			hosts = append(hosts, w.host(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}).String()))
 		}
+		w.mute()
 		w.keys = func(a ExchangeKeys) Event {
 			if inFlight(w) > 0 {
 				rt.Fatal("two key exchanges at once")

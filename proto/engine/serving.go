@@ -30,6 +30,7 @@ type serving struct {
 	next     proto.Instant // publish
 	status   proto.Instant // set the kernel's status
 	saving   proto.Instant // save
+	heard    proto.Instant // last measurement
 	synced   bool          // a source was followed since the start
 	stratum  uint8         // of the last source that was followed, plus one
 	refID    proto.RefID
@@ -79,8 +80,9 @@ func (e *Engine) describe() (Snapshot, ClockStatus) {
 	v := &e.serving
 	est := e.discipline.Estimate(e.now)
 	e.follow(est.Primary, est.Synchronised)
-	s := Snapshot{Mono: e.now.Mono, Wall: e.now.Wall, DispersionRate: max(est.DispersionRate, minDispersionRate)}
-	distance := est.RootDelay/2 + est.RootDispersion
+	s := Snapshot{Mono: e.now.Mono, Wall: e.now.Wall, DispersionRate: max(est.DispersionRate, dispersionRate)}
+	rootDispersion := max(est.RootDispersion, v.dispersion(e.now.Mono))
+	distance := est.RootDelay/2 + rootDispersion
 	synced := est.Synchronised && v.synced && v.stratum < proto.MaxStratum && distance >= 0 && distance < maxDistance && !e.halted
 	status := ClockStatus{Synchronised: synced, Leap: proto.LeapUnsynchronised, EstError: maxDistance, MaxError: 16 * proto.Second}
 	switch {
@@ -90,7 +92,7 @@ func (e *Engine) describe() (Snapshot, ClockStatus) {
 			s.Leap = proto.LeapNone // holding over: nobody announces a leap
 		}
 		s.Reference = e.steering.last
-		s.RootDelay, s.RootDispersion = est.RootDelay, est.RootDispersion
+		s.RootDelay, s.RootDispersion = est.RootDelay, rootDispersion
 		status.Leap, status.EstError, status.MaxError = s.Leap, max(est.Sigma, 0), distance
 	case e.cfg.LocalStratum > 0 && e.cfg.LocalStratum < proto.MaxStratum && !e.halted:
 		s.Stratum, s.RefID, s.Reference = e.cfg.LocalStratum, localRefID, e.now.Wall
@@ -103,8 +105,17 @@ func (e *Engine) describe() (Snapshot, ClockStatus) {
 	return s, status
 }
 
-// minDispersionRate keeps a dispersion growing, whatever the estimate says.
-const minDispersionRate = 1e-9
+// dispersionRate is how fast the error of a clock may grow that is left
+// alone, at the least: 1 ppm. However well its frequency is known, a change of
+// temperature moves it by that much; the discipline knows only what it has
+// seen. (RFC 5905 section 7.2 takes 15 ppm, PHI, for clocks whose frequency
+// nobody estimates.) It also ends a holdover: after 17 days.
+const dispersionRate = 1e-6
+
+// dispersion is the error that may have gathered since the last measurement.
+func (v *serving) dispersion(now proto.Instant) proto.Duration {
+	return proto.FromSeconds(dispersionRate * max(now.Sub(v.heard), 0).Seconds())
+}
 
 // follow remembers which source the clock follows.
 func (e *Engine) follow(id kalman.SourceID, synchronised bool) {

@@ -40,7 +40,7 @@ func (e *Engine) outcome(s *source, l *live, o client.Outcome) {
 		e.discipline.Reachable(l.id, l.fit)
 		e.discipline.Observe(e.now, l.id, o.Measurement)
 		e.hasten()
-		e.serving.changed = true
+		e.serving.changed, e.serving.heard = true, e.now.Mono
 		e.reportSource(s, l, Incident{Level: Debug, Code: "measurement", Text: describe(o.Measurement)})
 	}
 	if o.Slowed {

@@ -124,6 +124,14 @@ func (w *world) host(s string) *host {
 	return h
 }
 
+// mute makes servers answer that they do not know the time: enough for what
+// is not about time, and nothing for the discipline to think about.
+func (w *world) mute() {
+	for _, h := range w.hosts {
+		h.snapshot.Stratum = proto.MaxStratum
+	}
+}
+
 // name makes a name resolve.
 func (w *world) name(name string, addrs ...string) {
 	var list []netip.Addr
