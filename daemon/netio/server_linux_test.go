@@ -228,6 +228,20 @@ func TestServerDestinations(t *testing.T) {
 	}
 }
 
+// TestServerForgetsDestinations: a slot does not keep where an earlier request
+// went.
+func TestServerForgetsDestinations(t *testing.T) {
+	b := NewServerBatch(1)
+	s := &b.slots[0]
+	s.reply.from4([4]byte{192, 0, 2, 1})
+	s.datagram.To = netip.MustParseAddr("192.0.2.1")
+	b.in[0].hdr.SetControllen(0)
+	s.accept(&b.in[0])
+	if s.reply.length != 0 || s.datagram.To.IsValid() {
+		t.Errorf("%+v, reply %+v", s.datagram, s.reply)
+	}
+}
+
 // TestServerSendFailures: a response that cannot be sent is counted and does
 // not keep the next one.
 func TestServerSendFailures(t *testing.T) {

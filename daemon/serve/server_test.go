@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -199,6 +200,21 @@ func TestBothFamilies(t *testing.T) {
 	}
 }
 
+// TestOneSocketForBothFamilies: unless another section has IPv4 on the port.
+func TestOneSocketForBothFamilies(t *testing.T) {
+	for _, test := range []struct {
+		other string
+		only6 bool
+	}{
+		{"0.0.0.0:123", true}, {"[::ffff:0.0.0.0]:123", true}, {"0.0.0.0:124", false}, {"192.0.2.1:123", false}, {"[::1]:123", false},
+	} {
+		s := New(config(t, realtime{}, listening("[::]:123"), listening(test.other)))
+		if got := s.sections[0].only6; got != test.only6 {
+			t.Errorf("beside %s: IPv6 only %v", test.other, got)
+		}
+	}
+}
+
 // one is a worker that the test runs batch by batch.
 func one(t *testing.T, clock Clock) (w *worker, c *net.UDPConn) {
 	t.Helper()
@@ -234,6 +250,51 @@ func TestBatches(t *testing.T) {
 		}
 		if h, err := proto.ParseHeader(buf[:n]); err != nil || h.Origin != proto.Timestamp(i+1) {
 			t.Errorf("answer %d is for %v, %v", i, h.Origin, err)
+		}
+	}
+}
+
+// ticking is a clock that moves with every reading.
+type ticking struct {
+	by, at proto.Duration
+}
+
+func (c *ticking) Now() (proto.Timestamp, error) {
+	c.at += c.by
+	return start0.Add(proto.Second + c.at), nil
+}
+func (c *ticking) Convert(proto.Timestamp) (proto.Timestamp, proto.Duration, error) {
+	return start0, 0, nil
+}
+
+// TestResponsesDoNotWait: they leave in small groups, of which the first was
+// stamped no more than 10 µs before the last but one.
+func TestResponsesDoNotWait(t *testing.T) {
+	for _, test := range []struct {
+		by   proto.Duration
+		want []int // responses that wait after each request
+	}{
+		{0, []int{1, 2, 3, 4, 5, 6, 7, 0, 1}},
+		{micro, []int{1, 2, 3, 4, 5, 6, 7, 0, 1}},
+		{6 * micro, []int{1, 2, 0, 1, 2, 0, 1, 2, 0}},
+		{11 * micro, []int{1, 0, 1, 0, 1, 0, 1, 0, 1}},
+	} {
+		w, c := one(t, &ticking{by: test.by})
+		for range test.want {
+			if _, err := c.Write(request(4, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := w.socket.Receive(w.batch); n != len(test.want) || err != nil {
+			t.Fatal(n, err)
+		}
+		var got []int
+		for i := range test.want {
+			w.answer(i, w.snapshot.Load(), nil, boottime())
+			got = append(got, w.batch.Queued())
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("a response each %v: %v wait, want %v", test.by, got, test.want)
 		}
 	}
 }
@@ -331,6 +392,15 @@ func TestStopsBeforeItBegins(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Serve(ctx)
+	for i, addr := range s.Addrs() {
+		if addr.IsValid() {
+			t.Errorf("section %d stays on %v", i, addr)
+		}
+	}
+	// Between two looks a section may lose its sockets.
+	if err := s.sections[0].serve(&s.cfg); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("without sockets: %v", err)
+	}
 }
 
 // TestSocketIsOpenedAgain: a socket that fails is replaced, and that is said.
