@@ -29,10 +29,12 @@ type Scenario struct {
 
 // Figures are what to compare with.
 type Figures struct {
-	Chrony    float64 `json:"chrony,omitempty"`    // RMS, µs
-	ChronyP99 float64 `json:"chronyp99,omitempty"` // µs
-	Polls     float64 `json:"polls,omitempty"`     // an hour
-	Bound     float64 `json:"bound,omitempty"`     // RMS, µs
+	Chrony       float64 `json:"chrony,omitempty"`       // RMS, µs
+	ChronyP99    float64 `json:"chronyp99,omitempty"`    // µs
+	Polls        float64 `json:"polls,omitempty"`        // an hour
+	Bound        float64 `json:"bound,omitempty"`        // RMS, µs
+	Candidate    float64 `json:"candidate,omitempty"`    // RMS of the prototype of the algorithm, µs
+	CandidateP99 float64 `json:"candidatep99,omitempty"` // µs
 }
 
 // Clock is a free-running oscillator: its frequency error is constant within

@@ -8,8 +8,8 @@ import (
 
 // Header is the line above those of Line.
 func Header() string {
-	return fmt.Sprintf("%-22s %9s %7s %9s %9s %9s %8s %7s %7s %7s %6s %6s %5s %5s  %s",
-		"scenario", "rms µs", "± se", "median", "p99", "max", "polls/h", "1ms s", "100µs s", "bound%", "1σ%", "2σ%", "×chr", "×opt", "worst seed")
+	return fmt.Sprintf("%-22s %9s %7s %9s %9s %9s %8s %7s %7s %7s %6s %6s %5s %5s %5s %5s  %s",
+		"scenario", "rms µs", "± se", "median", "p99", "max", "polls/h", "1ms s", "100µs s", "bound%", "1σ%", "2σ%", "×chr", "×c99", "×opt", "×can", "worst seed")
 }
 
 // Line is the summary as a line of a table; errors in microseconds.
@@ -22,7 +22,7 @@ func (s Summary) Line() string {
 	if f == nil {
 		f = &Figures{}
 	}
-	fmt.Fprintf(&b, " %5s %5s  %d", ratio(s.RMS*us, f.Chrony), ratio(s.RMS*us, f.Bound), s.WorstSeed)
+	fmt.Fprintf(&b, " %5s %5s %5s %5s  %d", ratio(s.RMS*us, f.Chrony), ratio(s.P99*us, f.ChronyP99), ratio(s.RMS*us, f.Bound), ratio(s.RMS*us, f.Candidate), s.WorstSeed)
 	return b.String()
 }
 
