@@ -120,6 +120,19 @@ ntp.toml:29:1: source.mode: sources of a local device (sock, pps, phc) are not b
 ntp.toml:35:1: source.mode: sources of a local device (sock, pps, phc) are not built yet; remove the source | what is steered
 ntp.toml:41:1: source.mode: sources of a local device (sock, pps, phc) are not built yet; remove the source | what is steered
 ntp.toml:46:1: source.mode: client-server PTP is not built yet; remove the source | what is steered
+ntp.toml:89:1: synchronization.algorithm.precision-low-probability: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:90:1: synchronization.algorithm.precision-high-probability: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:91:1: synchronization.algorithm.precision-hysteresis: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:92:1: synchronization.algorithm.precision-minimum-weight: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:93:1: synchronization.algorithm.poll-interval-low-weight: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:94:1: synchronization.algorithm.poll-interval-high-weight: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:95:1: synchronization.algorithm.poll-interval-hysteresis: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:96:1: synchronization.algorithm.poll-interval-step-threshold: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:97:1: synchronization.algorithm.delay-outlier-threshold: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:103:1: synchronization.algorithm.steer-offset-threshold: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:104:1: synchronization.algorithm.steer-offset-leftover: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:105:1: synchronization.algorithm.steer-frequency-threshold: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:106:1: synchronization.algorithm.steer-frequency-leftover: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
 ntp.toml:117:1: observability.log-path-metrics-exporter: ntp-metrics-exporter is not built yet; the daemon has no use for this key | nothing
 ntp.toml:121:1: observability.metrics-exporter-listen: ntp-metrics-exporter is not built yet; the daemon has no use for this key | nothing
 ntp.toml:129:1: clock.clock: steering a PTP hardware clock is not built yet; remove the key | what is steered

@@ -29,6 +29,9 @@ func plain(v reflect.Value) {
 
 func stripped(c *Config) *Config {
 	c.Warnings = nil
+	for i := range c.Unbuilt {
+		c.Unbuilt[i].Pos = Pos{}
+	}
 	for i := range c.Sources {
 		c.Sources[i].limits.Table = Table{}
 	}

@@ -83,6 +83,9 @@ var synchronizationTable = table[Synchronization]{keys: []*key[Synchronization]{
 
 const ours = "our filter's"
 
+// moot is said of keys that tune steps of ntpd-rs' filter which ours does not take.
+const moot = "has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it"
+
 func weighted(name, theirs, doc string, field func(*Algorithm) **float64) *key[Algorithm] {
 	return val(name, opt(weight), field, doc).unset(ours).differs(theirs, "algorithm-defaults")
 }
@@ -96,24 +99,24 @@ func steps(name, theirs, doc string, field func(*Algorithm) **int32) *key[Algori
 }
 
 var algorithmTable = table[Algorithm]{keys: []*key[Algorithm]{
-	weighted("precision-low-probability", "1/3", "below it a measurement counts for a lower wander", func(a *Algorithm) **float64 { return &a.PrecisionLowProbability }),
-	weighted("precision-high-probability", "2/3", "above it a measurement counts for a higher wander", func(a *Algorithm) **float64 { return &a.PrecisionHighProbability }),
-	steps("precision-hysteresis", "16", "counts before the wander changes", func(a *Algorithm) **int32 { return &a.PrecisionHysteresis }),
-	weighted("precision-minimum-weight", "0.1", "measurements of less weight say nothing of wander", func(a *Algorithm) **float64 { return &a.PrecisionMinimumWeight }).once("precision-min-weight"),
-	weighted("poll-interval-low-weight", "0.4", "below it polling slows down", func(a *Algorithm) **float64 { return &a.PollIntervalLowWeight }).once("poll-low-weight"),
-	weighted("poll-interval-high-weight", "0.6", "above it polling speeds up", func(a *Algorithm) **float64 { return &a.PollIntervalHighWeight }).once("poll-high-weight"),
-	steps("poll-interval-hysteresis", "16", "counts before polling changes", func(a *Algorithm) **int32 { return &a.PollIntervalHysteresis }).once("poll-hysteresis"),
-	weighted("poll-interval-step-threshold", "1e-6", "a measurement less probable than this polls fastest", func(a *Algorithm) **float64 { return &a.PollIntervalStepThreshold }).once("poll-jump-threshold"),
-	amount("delay-outlier-threshold", "5.0", "σ of delay beyond which a measurement is dropped", func(a *Algorithm) **float64 { return &a.DelayOutlierThreshold }),
+	weighted("precision-low-probability", "1/3", "below it a measurement counts for a lower wander", func(a *Algorithm) **float64 { return &a.PrecisionLowProbability }).unbuilt(EffectNone, moot, always[Algorithm]),
+	weighted("precision-high-probability", "2/3", "above it a measurement counts for a higher wander", func(a *Algorithm) **float64 { return &a.PrecisionHighProbability }).unbuilt(EffectNone, moot, always[Algorithm]),
+	steps("precision-hysteresis", "16", "counts before the wander changes", func(a *Algorithm) **int32 { return &a.PrecisionHysteresis }).unbuilt(EffectNone, moot, always[Algorithm]),
+	weighted("precision-minimum-weight", "0.1", "measurements of less weight say nothing of wander", func(a *Algorithm) **float64 { return &a.PrecisionMinimumWeight }).once("precision-min-weight").unbuilt(EffectNone, moot, always[Algorithm]),
+	weighted("poll-interval-low-weight", "0.4", "below it polling slows down", func(a *Algorithm) **float64 { return &a.PollIntervalLowWeight }).once("poll-low-weight").unbuilt(EffectNone, moot, always[Algorithm]),
+	weighted("poll-interval-high-weight", "0.6", "above it polling speeds up", func(a *Algorithm) **float64 { return &a.PollIntervalHighWeight }).once("poll-high-weight").unbuilt(EffectNone, moot, always[Algorithm]),
+	steps("poll-interval-hysteresis", "16", "counts before polling changes", func(a *Algorithm) **int32 { return &a.PollIntervalHysteresis }).once("poll-hysteresis").unbuilt(EffectNone, moot, always[Algorithm]),
+	weighted("poll-interval-step-threshold", "1e-6", "a measurement less probable than this polls fastest", func(a *Algorithm) **float64 { return &a.PollIntervalStepThreshold }).once("poll-jump-threshold").unbuilt(EffectNone, moot, always[Algorithm]),
+	amount("delay-outlier-threshold", "5.0", "σ of delay beyond which a measurement is dropped", func(a *Algorithm) **float64 { return &a.DelayOutlierThreshold }).unbuilt(EffectNone, moot, always[Algorithm]),
 	amount("initial-wander", "1e-8", "wander assumed at first, s/s²", func(a *Algorithm) **float64 { return &a.InitialWander }),
 	amount("initial-frequency-uncertainty", "100e-6", "frequency error assumed at first, s/s", func(a *Algorithm) **float64 { return &a.InitialFrequencyUncertainty }),
 	amount("maximum-source-uncertainty", "0.25", "sources less certain than this do not vote, s", func(a *Algorithm) **float64 { return &a.MaximumSourceUncertainty }).once("max-peer-uncertainty"),
 	amount("range-statistical-weight", "2.0", "weight of σ in a source's interval", func(a *Algorithm) **float64 { return &a.RangeStatisticalWeight }),
 	amount("range-delay-weight", "0.25", "weight of delay in a source's interval", func(a *Algorithm) **float64 { return &a.RangeDelayWeight }),
-	amount("steer-offset-threshold", "2.0", "σ of offset before it is corrected", func(a *Algorithm) **float64 { return &a.SteerOffsetThreshold }),
-	amount("steer-offset-leftover", "1.0", "σ of offset left uncorrected", func(a *Algorithm) **float64 { return &a.SteerOffsetLeftover }),
-	amount("steer-frequency-threshold", "0.0", "σ of frequency before it is corrected", func(a *Algorithm) **float64 { return &a.SteerFrequencyThreshold }),
-	amount("steer-frequency-leftover", "0.0", "σ of frequency left uncorrected", func(a *Algorithm) **float64 { return &a.SteerFrequencyLeftover }),
+	amount("steer-offset-threshold", "2.0", "σ of offset before it is corrected", func(a *Algorithm) **float64 { return &a.SteerOffsetThreshold }).unbuilt(EffectNone, moot, always[Algorithm]),
+	amount("steer-offset-leftover", "1.0", "σ of offset left uncorrected", func(a *Algorithm) **float64 { return &a.SteerOffsetLeftover }).unbuilt(EffectNone, moot, always[Algorithm]),
+	amount("steer-frequency-threshold", "0.0", "σ of frequency before it is corrected", func(a *Algorithm) **float64 { return &a.SteerFrequencyThreshold }).unbuilt(EffectNone, moot, always[Algorithm]),
+	amount("steer-frequency-leftover", "0.0", "σ of frequency left uncorrected", func(a *Algorithm) **float64 { return &a.SteerFrequencyLeftover }).unbuilt(EffectNone, moot, always[Algorithm]),
 	amount("step-threshold", "0.010", "offsets above it are stepped, s", func(a *Algorithm) **float64 { return &a.StepThreshold }).once("jump-threshold"),
 	amount("slew-maximum-frequency-offset", "200e-6", "fastest slew, s/s", func(a *Algorithm) **float64 { return &a.SlewMaximumFrequencyOffset }).once("slew-max-frequency-offset"),
 	amount("slew-minimum-duration", "8.0", "shortest slew, s", func(a *Algorithm) **float64 { return &a.SlewMinimumDuration }).once("slew-min-duration"),
