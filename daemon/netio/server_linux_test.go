@@ -346,6 +346,49 @@ func TestServerBothFamilies(t *testing.T) {
 	}
 }
 
+// TestServerOptions: the path's MTU, which anyone can claim to know, is not
+// listened to, and bursts find room.
+func TestServerOptions(t *testing.T) {
+	for _, test := range []struct {
+		listen string
+		want   map[[2]int]int
+	}{
+		{"0.0.0.0:0", map[[2]int]int{{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER}: unix.IP_PMTUDISC_INTERFACE}},
+		{"[::1]:0", map[[2]int]int{
+			{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER}: unix.IPV6_PMTUDISC_INTERFACE,
+			{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY}:       1,
+		}},
+		{"[::]:0", map[[2]int]int{
+			{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER}:     unix.IP_PMTUDISC_INTERFACE,
+			{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER}: unix.IPV6_PMTUDISC_INTERFACE,
+			{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY}:       0,
+		}},
+	} {
+		plain, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		usual, _ := unix.GetsockoptInt(plain, unix.SOL_SOCKET, unix.SO_RCVBUF)
+		_ = unix.SetsockoptInt(plain, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+		most, _ := unix.GetsockoptInt(plain, unix.SOL_SOCKET, unix.SO_RCVBUF)
+		_ = unix.Close(plain)
+		s := listenOn(t, test.listen)
+		err = s.raw.Control(func(fd uintptr) {
+			for o, want := range test.want {
+				if got, err := unix.GetsockoptInt(int(fd), o[0], o[1]); got != want || err != nil {
+					t.Errorf("%s: option %v is %d, %v; want %d", test.listen, o, got, err, want)
+				}
+			}
+			if got, _ := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF); got < max(usual, most) {
+				t.Errorf("%s: a receive buffer of %d where %d are to be had", test.listen, got, most)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestServerShared: several sockets on one port, of which each client gets one.
 func TestServerShared(t *testing.T) {
 	first := openServer(t, ServerConfig{Listen: netip.MustParseAddrPort("127.0.0.1:0"), Shared: true})
