@@ -65,7 +65,7 @@ func (p *path) steadyScale() float64 {
 }
 
 // threshold is how far the base must move to be another path.
-func (p *path) threshold() float64 { return 3*p.steadyScale() + stillness }
+func (p *path) threshold() float64 { return float64(3*p.steadyScale()) + stillness }
 
 // add remembers a delay.
 func (p *path) add(at rawTime, delay float64) {
@@ -163,7 +163,7 @@ func (r *route) down(delay float64) (move, bool) {
 	}
 	var best *path
 	for _, o := range r.paths {
-		if o == c || o.count() == 0 || delay >= c.base()-0.75*o.steadyScale() || o.base() >= c.base() {
+		if o == c || o.count() == 0 || delay >= c.base()-float64(0.75*o.steadyScale()) || o.base() >= c.base() {
 			continue
 		}
 		far := math.Abs(delay - o.base())

@@ -47,7 +47,7 @@ func (j *joint) ahead(p *path, t float64) float64 {
 		s := &j.model[q]
 		c := p.col
 		v := s.p[0] + s.p[c*n+c] + 2*s.p[c]
-		v += 2*t*(s.p[1]+s.p[n+c]) + float64(t*t*s.p[n+1])
+		v += float64(2*t*(s.p[1]+s.p[n+c])) + float64(t*t*s.p[n+1])
 		v += wanders[q] * wanders[q] * t * t * t / 3
 		total += float64(j.prob[q] * v)
 	}

@@ -96,7 +96,7 @@ func (s *source) fit(set *settings, sigma float64) (State, string) {
 // impossible says whether the delay cannot explain an innovation whose
 // prediction has a variance.
 func impossible(v, variance float64, x excess) bool {
-	return math.Abs(v) > x.span/2+4*math.Sqrt(variance)+3*x.sigma
+	return math.Abs(v) > x.span/2+4*math.Sqrt(variance)+float64(3*x.sigma)
 }
 
 // surprised judges an innovation that the delay cannot explain: the clock, the
