@@ -190,25 +190,21 @@ func (keyed) deadline(s *source) proto.Instant {
 	return d
 }
 
-func (keyed) lookedUp(e *Engine, s *source, ev LookedUp) bool {
+func (keyed) lookedUp(e *Engine, s *source, ev LookedUp) {
 	for _, t := range s.slots {
 		if t.keying.lookup != 0 && t.keying.lookup == ev.Request {
 			t.keying.lookedUp(e, s, t, ev)
-			return true
 		}
 	}
-	return false
 }
 
-func (keyed) keyExchangeFailed(e *Engine, s *source, ev KeyExchangeFailed) bool {
+func (keyed) keyExchangeFailed(e *Engine, s *source, ev KeyExchangeFailed) {
 	for _, t := range s.slots {
 		if t.keying.request != 0 && t.keying.request == ev.Request {
 			t.keying.request = 0
 			t.keying.fail(e, s, ev.Failure)
-			return true
 		}
 	}
-	return false
 }
 
 func (keyed) hurry(proto.Instant) {}

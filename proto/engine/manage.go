@@ -9,25 +9,19 @@ import (
 
 func (e *Engine) lookedUp(ev LookedUp) {
 	for _, s := range e.sources {
-		if s.spawner.lookedUp(e, s, ev) {
-			return
-		}
+		s.spawner.lookedUp(e, s, ev)
 	}
 }
 
 func (e *Engine) keysEstablished(ev KeysEstablished) {
 	for _, s := range e.sources {
-		if s.spawner.keysEstablished(e, s, ev) {
-			return
-		}
+		s.spawner.keysEstablished(e, s, ev)
 	}
 }
 
 func (e *Engine) keyExchangeFailed(ev KeyExchangeFailed) {
 	for _, s := range e.sources {
-		if s.spawner.keyExchangeFailed(e, s, ev) {
-			return
-		}
+		s.spawner.keyExchangeFailed(e, s, ev)
 	}
 }
 

@@ -14,11 +14,9 @@ func (ntsSpawner) work(e *Engine, s *source) {
 	}
 }
 
-func (ntsSpawner) keysEstablished(e *Engine, s *source, ev KeysEstablished) bool {
+func (ntsSpawner) keysEstablished(e *Engine, s *source, ev KeysEstablished) {
 	t := s.slots[0]
-	if t.keying.request == 0 || t.keying.request != ev.Request {
-		return false
+	if t.keying.request != 0 && t.keying.request == ev.Request {
+		t.keying.established(e, s, t, ev)
 	}
-	t.keying.established(e, s, t, ev)
-	return true
 }

@@ -49,10 +49,10 @@ func (ntsPoolSpawner) deadline(s *source) proto.Instant {
 	return d
 }
 
-func (ntsPoolSpawner) keysEstablished(e *Engine, s *source, ev KeysEstablished) bool {
+func (ntsPoolSpawner) keysEstablished(e *Engine, s *source, ev KeysEstablished) {
 	i := slices.IndexFunc(s.slots, func(t *slot) bool { return t.keying.request != 0 && t.keying.request == ev.Request })
 	if i < 0 {
-		return false
+		return
 	}
 	t := s.slots[i]
 	for _, other := range s.slots {
@@ -62,9 +62,8 @@ func (ntsPoolSpawner) keysEstablished(e *Engine, s *source, ev KeysEstablished) 
 				Class: ClassProtocol,
 				Text:  "the pool gave the server " + ev.Server + ", which is in use already; it may have fewer servers than the configured count",
 			})
-			return true
+			return
 		}
 	}
 	t.keying.established(e, s, t, ev)
-	return true
 }

@@ -89,14 +89,13 @@ func (p *poolSpawner) deadline(s *source) proto.Instant {
 	return p.retry
 }
 
-func (p *poolSpawner) lookedUp(e *Engine, s *source, ev LookedUp) bool {
+func (p *poolSpawner) lookedUp(e *Engine, s *source, ev LookedUp) {
 	if p.request == 0 || ev.Request != p.request {
-		return false
+		return
 	}
 	if addrs := p.answer(e, s, ev); len(addrs) > 0 {
 		p.known = bounded(slices.Concat(addrs, p.known), s.maxAddrs())
 	}
-	return true
 }
 
 func (p *poolSpawner) pending(s *source, _ *slot) pending {

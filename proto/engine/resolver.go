@@ -82,5 +82,5 @@ func (s *source) literal() (netip.Addr, bool) {
 // noKeys is the part of a spawner that never exchanges keys.
 type noKeys struct{}
 
-func (noKeys) keysEstablished(*Engine, *source, KeysEstablished) bool     { return false }
-func (noKeys) keyExchangeFailed(*Engine, *source, KeyExchangeFailed) bool { return false }
+func (noKeys) keysEstablished(*Engine, *source, KeysEstablished)     {}
+func (noKeys) keyExchangeFailed(*Engine, *source, KeyExchangeFailed) {}

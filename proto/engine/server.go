@@ -53,19 +53,18 @@ func (p *serverSpawner) deadline(s *source) proto.Instant {
 	return p.retry
 }
 
-func (p *serverSpawner) lookedUp(e *Engine, s *source, ev LookedUp) bool {
+func (p *serverSpawner) lookedUp(e *Engine, s *source, ev LookedUp) {
 	if p.request == 0 || ev.Request != p.request {
-		return false
+		return
 	}
 	addrs := p.answer(e, s, ev)
 	slot := s.slots[0]
 	if !p.wants(s) || len(addrs) == 0 {
-		return true
+		return
 	}
 	if a, ok := p.choose(e, s, slot, addrs); ok {
 		e.start(s, slot, netip.AddrPortFrom(a, s.cfg.Port), "", nil, nil)
 	}
-	return true
 }
 
 // choose picks the address behind the one that does not answer, or the first;

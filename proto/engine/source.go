@@ -43,10 +43,10 @@ type spawner interface {
 	work(e *Engine, s *source)
 	// deadline is when work has something to do although nothing happened.
 	deadline(s *source) proto.Instant
-	// The answers report whether the request was the spawner's.
-	lookedUp(e *Engine, s *source, ev LookedUp) bool
-	keysEstablished(e *Engine, s *source, ev KeysEstablished) bool
-	keyExchangeFailed(e *Engine, s *source, ev KeyExchangeFailed) bool
+	// Answers to requests of all spawners: each picks out its own.
+	lookedUp(e *Engine, s *source, ev LookedUp)
+	keysEstablished(e *Engine, s *source, ev KeysEstablished)
+	keyExchangeFailed(e *Engine, s *source, ev KeyExchangeFailed)
 	// hurry is called when the network changed: name look-ups that failed
 	// may be worth another try.
 	hurry(now proto.Instant)
@@ -181,11 +181,11 @@ func (u *unsupported) work(e *Engine, s *source) {
 	})
 }
 
-func (*unsupported) deadline(*source) proto.Instant                             { return proto.Never }
-func (*unsupported) lookedUp(*Engine, *source, LookedUp) bool                   { return false }
-func (*unsupported) keysEstablished(*Engine, *source, KeysEstablished) bool     { return false }
-func (*unsupported) keyExchangeFailed(*Engine, *source, KeyExchangeFailed) bool { return false }
-func (*unsupported) hurry(proto.Instant)                                        {}
+func (*unsupported) deadline(*source) proto.Instant                        { return proto.Never }
+func (*unsupported) lookedUp(*Engine, *source, LookedUp)                   {}
+func (*unsupported) keysEstablished(*Engine, *source, KeysEstablished)     {}
+func (*unsupported) keyExchangeFailed(*Engine, *source, KeyExchangeFailed) {}
+func (*unsupported) hurry(proto.Instant)                                   {}
 func (*unsupported) pending(*source, *slot) pending {
 	return pending{condition: NotSupported, retry: proto.Never, failure: Failure{Class: ClassNotSupported, Text: "this build cannot use sources of this mode"}}
 }

@@ -113,6 +113,41 @@ func TestServerIsKeptWhileItsNameLeadsToIt(t *testing.T) {
 	}
 }
 
+// A configured server may be where another one is, when there is nowhere else;
+// but it is not moved there.
+func TestServersAtOneAddress(t *testing.T) {
+	w := newWorld(t, config(src(ModeServer, "192.0.2.1", 1), src(ModeServer, "a.example", 1), src(ModeServer, "b.example", 1)))
+	w.host("192.0.2.1")
+	w.name("a.example", "192.0.2.1")
+	w.name("b.example", "192.0.2.1", "192.0.2.2")
+	w.run(300 * time.Second)
+	for i, want := range []string{"192.0.2.1", "192.0.2.1", "192.0.2.2"} {
+		if r := w.row(i); r.Addr.Addr() != addr(want) {
+			t.Errorf("row %d: %+v", i, r)
+		}
+	}
+	if n := len(w.incidents("source-new")); n != 3 {
+		t.Errorf("%d sources were started", n)
+	}
+}
+
+// The server answers again before the resolver does: it is kept.
+func TestServerThatComesBackDuringTheLookup(t *testing.T) {
+	w := newWorld(t, config(src(ModeServer, "time.example", 1)))
+	w.name("time.example", "192.0.2.1", "192.0.2.2")
+	h := w.host("192.0.2.1")
+	h.down, w.slow = true, 40*time.Second
+	w.run(40*time.Second + 20*time.Second) // three polls missed, the next look-up is on its way
+	if l, _ := all[Lookup](w); len(l) != 2 || w.row(0).Condition != Unreachable {
+		t.Fatalf("looked up %d times, row %+v", len(l), w.row(0))
+	}
+	h.down = false
+	w.run(200 * time.Second)
+	if r := w.row(0); r.Addr.Addr() != addr("192.0.2.1") || len(w.incidents("source-removed")) != 0 {
+		t.Errorf("row %+v", r)
+	}
+}
+
 func TestPoolKeepsCountOfDistinctServers(t *testing.T) {
 	pool := src(ModePool, "pool.example", 4)
 	pool.Ignore = []netip.Addr{addr("192.0.2.2")}

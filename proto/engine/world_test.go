@@ -42,6 +42,7 @@ type world struct {
 	keys    func(ExchangeKeys) Event
 	open    map[ExchangeID]netip.AddrPort
 	refuses bool          // the clock does
+	slow    time.Duration // what the resolver is besides
 	acts    time.Duration // how late it says that it acted
 
 	record   bool
@@ -294,7 +295,7 @@ func (w *world) lookup(a Lookup) {
 			ev = LookedUp{Request: a.Request, Addrs: addrs}
 		}
 	}
-	w.later(lookup, ev)
+	w.later(lookup+w.slow, ev)
 }
 
 func (w *world) steer(a Steer) {
