@@ -29,7 +29,7 @@ import (
 type Options struct {
 	Config *config.Config
 	Clock  clock.Clock
-	// ClockName says which clock it is: system or software.
+	// ClockName says which clock it is: ClockSystem or ClockSoftware.
 	ClockName string
 	Log       *slog.Logger
 	// Strange logs what strangers can cause, a few lines a minute.
@@ -116,15 +116,6 @@ func (d *daemon) prepareServers(ctx context.Context) error {
 	return nil
 }
 
-// frequency is the base frequency at which a clock already runs, if it is one
-// that remembers.
-func frequency(c clock.Clock) float64 {
-	if c, ok := c.(interface{ Frequency() float64 }); ok {
-		return c.Frequency()
-	}
-	return 0
-}
-
 // listenObserver opens the observation socket. Time matters more than being
 // watched: without the socket the daemon runs all the same.
 func (d *daemon) listenObserver() (net.Listener, error) {
@@ -143,11 +134,16 @@ func (d *daemon) listenObserver() (net.Listener, error) {
 // run keeps everything running until the context ends or something fails for
 // good.
 func (d *daemon) run(ctx context.Context) error {
+	keep := saved{path: d.statePath(), log: d.Log}
+	st, err := resume(d.Clock, keep.load())
+	if err != nil {
+		return cli.Exit(cli.Software, fmt.Errorf("could not run the clock at its saved frequency: %w", err))
+	}
 	l, err := newLoop(loop{
 		clock: d.Clock, now: d.now, log: d.Log,
 		lookup: netio.Resolver{}.Lookup, exchange: exchanger(d.files),
-		publish: d.publish, observe: d.observe, save: func(engine.State) error { return nil },
-	}, engineConfig(d.Config), engine.State{Frequency: frequency(d.Clock)}, rand.Reader)
+		publish: d.publish, observe: d.observe, save: keep.save,
+	}, engineConfig(d.Config), st, rand.Reader)
 	if err != nil {
 		return cli.Exit(cli.NoPermission, fmt.Errorf("could not read the clock: %w", err))
 	}

@@ -135,13 +135,13 @@ func openLog(cfg *config.Config, override string) (*logging.Log, error) {
 func openClock(cfg *config.Config, f *flags) (clock.Clock, string, error) {
 	if f.noClock || !cfg.Synchronization.UpdateSystemClock {
 		c, err := clock.NewSoftware(clock.SoftwareOptions{Offset: proto.FromStd(f.offset), Frequency: f.drift * 1e-6})
-		return c, "software", err
+		return c, daemon.ClockSoftware, err
 	}
 	if len(cfg.Sources) == 0 {
-		return clock.NewReadOnly(), "system", nil
+		return clock.NewReadOnly(), daemon.ClockSystem, nil
 	}
 	c, err := clock.NewSystem()
-	return c, "system", err
+	return c, daemon.ClockSystem, err
 }
 
 func closeClock(c clock.Clock, log *slog.Logger) {

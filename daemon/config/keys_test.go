@@ -98,6 +98,7 @@ local-stratum = 1
 reference-id = "GPS"
 warn-on-jump = false
 update-system-clock = false
+state-path = "/var/lib/ntpd-rs/clock"
 
 [synchronization.algorithm]
 precision-low-probability = 0.1
@@ -215,6 +216,7 @@ func TestSynchronization(t *testing.T) {
 	want := Synchronization{
 		MinimumAgreeingSources: 2, SingleStepPanic: StepLimit{Unlimited, Unlimited}, StartupStepPanic: StepLimit{Unlimited, 1500 * time.Millisecond},
 		AccumulatedStepPanic: time.Minute, LocalStratum: 1, ReferenceID: [4]byte{'G', 'P', 'S', ' '},
+		StatePath: "/var/lib/ntpd-rs/clock",
 	}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("synchronization is\n%+v\nwant\n%+v", s, want)
@@ -231,7 +233,7 @@ func TestSynchronization(t *testing.T) {
 	if line := strings.Join(got, " "); line != "0.1 0.2 3 0.4 0.5 0.6 7 0.8 +Inf 10 11 12 13 14 15 16 17 18 19 20 21 22 true 24" {
 		t.Errorf("the algorithm is %s", line)
 	}
-	if !a.Has("step-threshold") || a.At("step-threshold") != (Pos{"ntp.toml", 107, 1}) {
+	if !a.Has("step-threshold") || a.At("step-threshold") != (Pos{"ntp.toml", 108, 1}) {
 		t.Errorf("step-threshold is at %v", a.At("step-threshold"))
 	}
 }
@@ -380,8 +382,8 @@ ntp.toml:67:1 nts-ke-server.certificate-chain-path chain.pem 2
 ntp.toml:68:1 nts-ke-server.private-key-path key.pem 3
 ntp.toml:76:1 nts-ke-server.authorized-pool-server-certificates pool.pem 4
 ntp.toml:76:1 nts-ke-server.authorized-pool-server-certificates other.pem 4
-ntp.toml:126:1 keyset.key-storage-path /var/lib/keys 5
-ntp.toml:116:1 observability.log-path /var/log/a 6
+ntp.toml:127:1 keyset.key-storage-path /var/lib/keys 5
+ntp.toml:117:1 observability.log-path /var/log/a 6
 `
 	var got strings.Builder
 	for _, p := range load(t, everything).Paths() {
@@ -448,5 +450,17 @@ func TestNamesOfModes(t *testing.T) {
 	}
 	if got := Mode(0).String() + Mode(9).String() + Effect(9).String(); got != "Mode(0)Mode(9)Effect(9)" {
 		t.Errorf("what has no name is %s", got)
+	}
+}
+
+func TestStatePath(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                       DefaultStatePath,
+		"[synchronization]\nstate-path = \"\"\n": "",
+		"[synchronization]\nstate-path = \"x\"\n": "x",
+	} {
+		if got := load(t, text).Synchronization.StatePath; got != want {
+			t.Errorf("%q gives %q, want %q", text, got, want)
+		}
 	}
 }

@@ -18,7 +18,9 @@ type Synchronization struct {
 	WarnOnJump             bool
 	// UpdateSystemClock is false when the system's clock is left alone and a clock in user space is steered.
 	UpdateSystemClock bool
-	Algorithm         Algorithm
+	// StatePath is empty where nothing is to be kept. It is used with the system's clock only.
+	StatePath string
+	Algorithm Algorithm
 
 	minimum     *int
 	accumulated *float64
@@ -26,6 +28,9 @@ type Synchronization struct {
 
 // A StepLimit is the largest step that is believed, each way. A step must be smaller; zero forbids steps that way.
 type StepLimit struct{ Forward, Backward time.Duration }
+
+// DefaultStatePath is where the state of the system's clock is kept unless the file says otherwise.
+const DefaultStatePath = "/var/lib/ntpd-rs/clock.json"
 
 // Algorithm is [synchronization.algorithm]: ntpd-rs' tuning of its filter. What is nil is not written, and the filter
 // takes its own default; Table.Has and At tell where the others stand.
@@ -77,6 +82,9 @@ var synchronizationTable = table[Synchronization]{keys: []*key[Synchronization]{
 	val("update-system-clock", boolean, func(s *Synchronization) *bool { return &s.UpdateSystemClock },
 		"false leaves the system's clock alone and steers one in user space, which is what is served").otherwise("true").
 		differs("not a key", "update-system-clock"),
+	val("state-path", orOff, func(s *Synchronization) *string { return &s.StatePath },
+		"file that keeps the frequency of the system's clock across restarts").otherwise(`"`+DefaultStatePath+`"`).
+		differs("not a key", "state-path"),
 	sub("algorithm", &algorithmTable, func(s *Synchronization) *Algorithm { return &s.Algorithm },
 		"tuning of the filter; what is not written is left to ours"),
 }}
