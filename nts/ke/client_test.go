@@ -360,6 +360,47 @@ func TestRFC8915Section4LongResponses(t *testing.T) {
 	})
 }
 
+// Only what was offered may be chosen, even if we could use it.
+func TestAlgorithmThatWasNotOffered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t).answering("8001 0002 0000 8004 0002 0011" + oneCookie + eom)
+		f.start(t)
+		_, err := f.exchange(t, func(r *ClientRequest) { r.Algorithms = []aead.Algorithm{aead.AESSIVCMAC256} })
+		wantClass(t, err, ClassProtocol)
+		if _, err := f.exchange(t); err != nil {
+			t.Errorf("offered: %v", err)
+		}
+	})
+}
+
+// However an exchange ends, its connection is closed.
+func TestConnectionsAreClosed(t *testing.T) {
+	for name, change := range map[string]func(*fake){
+		"success":          func(f *fake) { f.answering(answered + eom) },
+		"handshake failed": func(f *fake) { f.tls.MaxVersion = tls.VersionTLS12 },
+		"no ALPN":          func(f *fake) { f.tls.NextProtos = nil },
+		"bad answer":       func(f *fake) { f.answering(eom) },
+		"no answer":        func(f *fake) { f.answering("") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(t)
+				change(f)
+				f.start(t)
+				var conn net.Conn
+				c := &Client{Dial: func(ctx context.Context, network, addr string) (_ net.Conn, err error) {
+					conn, err = f.net.Dial(ctx, network, addr)
+					return conn, err
+				}}
+				c.Exchange(t.Context(), ClientRequest{Host: "192.0.2.1", Roots: f.ca.Pool()})
+				if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+					t.Errorf("it is open: %v", err)
+				}
+			})
+		})
+	}
+}
+
 func TestSlowServerEndsAtTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)

@@ -48,7 +48,6 @@ type Conn struct {
 	target Target
 	state  tls.ConnectionState
 	remote netip.AddrPort
-	began  bool // an octet of the answer of the running exchange has come
 }
 
 // Connect makes a connection. Every error is an *Error.
@@ -212,22 +211,14 @@ func (c *Conn) RoundTrip(ctx context.Context, request []byte) (response []byte, 
 	}
 	release := c.bind(ctx)
 	defer release()
-	c.began = false
 	if _, err := c.tls.Write(request); err != nil {
 		return fail("send the request", err)
 	}
-	if _, err := c.reader.Peek(1); err != nil {
-		return fail("wait for the answer", err)
-	}
-	c.began = true
 	if response, err = readMessage(c.reader, nts.MaxResponse); err != nil {
 		return fail("read the answer", err)
 	}
 	return response, nil
 }
-
-// AnswerBegan reports whether an octet of the last answer has come.
-func (c *Conn) AnswerBegan() bool { return c.began }
 
 // Remote is the address of the server.
 func (c *Conn) Remote() netip.AddrPort { return c.remote }

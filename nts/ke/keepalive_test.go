@@ -1,6 +1,7 @@
 package ke
 
 import (
+	"bytes"
 	"io"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/nts"
+	"github.com/ntpd-go/ntpd-go/proto/aead"
 )
 
 const (
@@ -151,6 +153,49 @@ func TestKeptConnectionsAreBounded(t *testing.T) {
 		synctest.Wait()
 		if got := strings.Count(w.kinds(), "keep-alive-refused"); got != 1 {
 			t.Errorf("%d refusals reported", got)
+		}
+	})
+}
+
+// No place for kept connections is a setting, a negative number is not one.
+func TestNumberOfKeptConnections(t *testing.T) {
+	for _, c := range []struct{ configured, kept int }{{0, 0}, {1, 1}, {-1, 3}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := poolWorld(t)
+			w.config.ConcurrentConnections, w.config.LongLivedConnections = 30, c.configured
+			w.start()
+			for i := range 5 {
+				conn := w.mustRaw()
+				say(t, conn, informationQ)
+				resp, err := nts.DecodeSupported(hearMessage(t, conn))
+				if s, ok := resp.(nts.Supported); err != nil || !ok || s.KeepAlive != (i < c.kept) {
+					t.Errorf("%d configured, connection %d: %v, %v", c.configured, i, resp, err)
+				}
+			}
+		})
+	}
+}
+
+// The keys of a pool's client do not stay in memory.
+func TestFixedKeysAreOverwritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := poolWorld(t)
+		var seen [][]byte
+		w.config.Seal = func() nts.Sealer {
+			return func(_ aead.Algorithm, c2s, s2c []byte) ([]byte, error) {
+				seen = append(seen, c2s, s2c)
+				return []byte{1}, nil
+			}
+		}
+		w.start()
+		c := w.mustRaw()
+		say(t, c, fixedQNoKeep)
+		wantFixed(t, hear(t, c), nts.NoDialect)
+		synctest.Wait()
+		for _, key := range seen {
+			if !bytes.Equal(key, make([]byte, 32)) {
+				t.Fatalf("key %x is still there", key)
+			}
 		}
 	})
 }

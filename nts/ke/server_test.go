@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ntpd-go/ntpd-go/internal/memnet"
 	"github.com/ntpd-go/ntpd-go/internal/testcert"
 	"github.com/ntpd-go/ntpd-go/nts"
 	"github.com/ntpd-go/ntpd-go/proto/aead"
@@ -339,7 +340,7 @@ func TestAnswerIsOneRecordAndCloseNotify(t *testing.T) {
 		}
 		before := len(records.sizes)
 		say(t, c, ordinary+eom)
-		answer := hear(t, c) // io.EOF only comes with a close_notify
+		answer := hear(t, c)
 		after := records.sizes[before:]
 		// The record: 5 octets of header, 1 of type, 16 of tag. The
 		// close_notify: 2 octets more than those.
@@ -425,6 +426,29 @@ func TestAcceptErrorsDoNotStopTheServer(t *testing.T) {
 		synctest.Wait()
 		if got := strings.Count(w.kinds(), "accept-failed"); got != 10 {
 			t.Errorf("%d failures reported: %s", got, w.kinds())
+		}
+	})
+}
+
+// A client that leaves before its answer is counted as such.
+func TestClientThatLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.config.Seal = func() nts.Sealer {
+			seal := w.sealer()
+			return func(a aead.Algorithm, c2s, s2c []byte) ([]byte, error) {
+				time.Sleep(10 * time.Millisecond)
+				return seal(a, c2s, s2c)
+			}
+		}
+		w.start()
+		c := w.mustRaw()
+		say(t, c, ordinary+eom)
+		time.Sleep(5 * time.Millisecond) // the server is at its cookies
+		c.NetConn().(*memnet.Conn).Reset()
+		time.Sleep(time.Second)
+		if w.kinds() != "write-failed" {
+			t.Errorf("outcomes %q", w.kinds())
 		}
 	})
 }

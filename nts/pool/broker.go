@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/nts"
-	"github.com/ntpd-go/ntpd-go/nts/ke"
 	"github.com/ntpd-go/ntpd-go/proto/aead"
 )
 
@@ -186,10 +185,6 @@ func rebuild(m *member, est nts.Established) nts.Established {
 }
 
 func (b *broker) failed(m *member, err error) {
-	var e *ke.Error
-	if errors.As(err, &e) && e.Class == ke.ClassRefused {
-		b.strange.Debug("connection refused", "source", m.source.String())
-	}
 	if m.failed(time.Now()) {
 		b.log.Info("time source does not work", "source", m.source.String(), "error", err)
 	}

@@ -31,14 +31,15 @@ const (
 
 // world is a pool, its time sources and a network between them.
 type world struct {
-	t       *testing.T
-	net     memnet.Network
-	ca      *testcert.CA
-	own     *testcert.Leaf // the pool's certificate
-	sources []*source
-	timeout time.Duration
-	log     lines
-	pool    *Pool
+	t        *testing.T
+	net      memnet.Network
+	ca       *testcert.CA
+	own      *testcert.Leaf // the pool's certificate
+	sources  []*source
+	timeout  time.Duration
+	log      lines
+	pool     *Pool
+	listener *memnet.Listener
 }
 
 func newWorld(t *testing.T) *world {
@@ -104,7 +105,7 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	tlsConfig := &tls.Config{Certificates: []tls.Certificate{w.own.TLS}}
-	config.Listener = l
+	config.Listener, w.listener = l, l
 	config.TLS = func() *tls.Config { return tlsConfig }
 	config.Roots = w.ca.Pool
 	config.Timeout = w.timeout
@@ -164,7 +165,6 @@ func (s *source) serve(l net.Listener, running *sync.WaitGroup) {
 		}
 		running.Go(func() {
 			defer conn.Close()
-			conn.SetDeadline(time.Now().Add(time.Minute))
 			c := tls.Server(conn, config)
 			if c.Handshake() != nil {
 				return

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,6 +44,10 @@ func TestTheStory(t *testing.T) {
 		if len(good.presents) == 0 || !good.presents[0].Equal(w.own.Certificate) {
 			t.Error("the pool did not present its certificate")
 		}
+		// Of the second client's, what is supported is known already.
+		if _, err := w.exchange(); err != nil {
+			t.Fatal(err)
+		}
 		synctest.Wait()
 		var story []string
 		for line := range strings.Lines(w.log.String()) {
@@ -59,6 +64,12 @@ func TestTheStory(t *testing.T) {
 			"checking supported algorithms for 's1.example.net:4460'",
 			"established connection to the server",
 			"received supported algorithms from the NTS KE server",
+			"fetching cookies from the NTS KE server",
+			"received cookies from the NTS KE server",
+			"wrote records for client",
+			"received records from the client",
+			"checking supported algorithms for 's1.example.net:4460'",
+			"established connection to the server",
 			"fetching cookies from the NTS KE server",
 			"received cookies from the NTS KE server",
 			"wrote records for client",
@@ -149,9 +160,11 @@ func TestKeysGoToOneSourceAtMost(t *testing.T) {
 						t.Errorf("%s was asked %d+%d times", s.name, info, keys)
 					}
 				}
-				// The next client goes elsewhere.
-				if got, err := w.exchange(); err != nil || got.Server == bad.name {
-					t.Errorf("%+v, %v", got, err)
+				// The next clients go elsewhere.
+				for range 3 {
+					if got, err := w.exchange(); err != nil || got.Server == bad.name {
+						t.Errorf("%+v, %v", got, err)
+					}
 				}
 			})
 		})
@@ -201,7 +214,7 @@ func TestAnotherSourceIsPickedBeforeKeysAreSent(t *testing.T) {
 					t.Errorf("took %v", took)
 				}
 				info, keys := bad.count()
-				if keys != 0 || (info > 0) != c.asked {
+				if keys != 0 || (info > 0) != c.asked || info > 1 && name != "plain RFC 8915" {
 					t.Errorf("it was asked %d times and given keys %d times", info, keys)
 				}
 			})
@@ -211,6 +224,40 @@ func TestAnotherSourceIsPickedBeforeKeysAreSent(t *testing.T) {
 
 func answerInformation(digits string) func(*world, *source) {
 	return func(_ *world, s *source) { s.information = func() []byte { return fromHex(digits) } }
+}
+
+// That no source could be asked is not the same as nothing in common.
+func TestNoSourceIsAnInternalError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.add(func(s *source) { s.down = true })
+		w.start()
+		w.wantAnswer("8001 0002 0000 8004 0002 0063"+eom, "8002 0002 0002"+eom)
+		synctest.Wait()
+		if log := w.log.String(); !strings.Contains(log, "could not find a valid KE server") {
+			t.Errorf("log\n%s", log)
+		}
+	})
+}
+
+// What a client causes goes to the log for strangers, what the operator must
+// know to the other.
+func TestAcceptFailuresAreLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.add()
+		w.start()
+		w.listener.FailNext(syscall.EMFILE)
+		for range 2 {
+			if _, err := w.exchange(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if log := w.log.String(); strings.Count(log, "cannot accept connections for the moment") != 1 || !strings.Contains(log, "too many open files") {
+			t.Errorf("log\n%s", log)
+		}
+	})
 }
 
 func TestPicksAreBounded(t *testing.T) {
