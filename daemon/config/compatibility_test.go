@@ -44,7 +44,7 @@ func TestKeysAreDocumented(t *testing.T) {
 // sections writes one table for each section of a file.
 func sections(keys []Row, file string) string {
 	var b strings.Builder
-	title := ""
+	var title string
 	for _, k := range keys {
 		section, name, nested := strings.Cut(k.Key, ".")
 		if !nested {

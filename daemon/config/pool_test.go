@@ -73,13 +73,12 @@ p:8:8: nts-pool-ke-server.key-exchange-servers.port: 0 is out of range; it goes 
 }
 
 func TestPoolServerTwice(t *testing.T) {
-	c, problems := ParsePool("p", []byte(pool+"[[nts-pool-ke-server.x]]\n"))
-	if problems.Err() == nil {
+	if _, problems := ParsePool("p", []byte(pool+"[[nts-pool-ke-server.x]]\n")); problems.Err() == nil {
 		t.Error("an unknown table is accepted")
 	}
 	const twice = "[nts-pool-ke-server]\nlisten = \"0.0.0.0:4460\"\ncertificate-authority-path = \"ca\"\ncertificate-chain-path = \"chain\"\nprivate-key-path = \"key\"\n" +
 		"key-exchange-servers = [{ domain = \"a\", port = 1 }, { domain = \"a\", port = 2 }, { domain = \"a\", port = 1 }]\n"
-	c, problems = ParsePool("p", []byte(twice))
+	c, problems := ParsePool("p", []byte(twice))
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 func build(toml string) (engine.Config, error) {
 	c, problems := config.Parse("ntp.toml", []byte(toml))
 	if len(problems) > 0 {
-		return engine.Config{}, fmt.Errorf("ntp.toml: %v", problems[0])
+		return engine.Config{}, fmt.Errorf("ntp.toml: %w", problems[0])
 	}
 	s := &c.Synchronization
 	a := &s.Algorithm

@@ -32,7 +32,6 @@ type world struct {
 	steps     int
 	steered   bool // the clock was corrected
 	saved     engine.State
-	requests  int
 	trace     func(format string, args ...any) // nil without tracing
 }
 

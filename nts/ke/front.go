@@ -239,7 +239,7 @@ func (p *Peer) close() {
 	if p.tls.CloseWrite() == nil {
 		raw := p.tls.NetConn()
 		raw.SetReadDeadline(time.Now().Add(lingerTime))
-		io.CopyN(io.Discard, raw, lingerOctets)
+		_, _ = io.CopyN(io.Discard, raw, lingerOctets)
 	}
 }
 

@@ -121,7 +121,7 @@ func network() error {
 	if err != nil {
 		return err
 	}
-	for _, word := range strings.Fields(string(line)) {
+	for word := range strings.FieldsSeq(string(line)) {
 		if name, value, ok := strings.Cut(word, "="); ok {
 			settings[name] = value
 		}
