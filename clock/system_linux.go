@@ -28,9 +28,6 @@ const (
 	phaseLimit = 16 * proto.Second
 )
 
-// disciplines are the kernel's own, which would work against ours.
-const disciplines = unix.STA_PLL | unix.STA_FLL | unix.STA_PPSFREQ | unix.STA_PPSTIME | unix.STA_FREQHOLD
-
 // System is the system's clock, CLOCK_REALTIME, steered with clock_adjtime(2).
 type System struct {
 	kernel kernel

@@ -14,7 +14,11 @@ func anyPlan(f *fixture) {
 	rapid.Check(f, func(t *rapid.T) {
 		w := NewWorld(time.Date(2036, 2, 7, 6, 28, 10, 0, time.UTC))
 		c := f.Open(f.T, w)
-		defer c.Close()
+		defer func() {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
 		read := func() proto.Timestamp {
 			at, err := c.Now()
 			if err != nil {

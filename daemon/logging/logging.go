@@ -80,7 +80,7 @@ func handler(w io.Writer, o Options, terminal bool) slog.Handler {
 		colours = *o.Colours
 	}
 	if colours || terminal {
-		return tint.NewHandler(w, &tint.Options{Level: o.Level, TimeFormat: time.TimeOnly, NoColor: !colours, ReplaceAttr: nameTrace})
+		return tint.NewTextHandler(w, &tint.Options{Level: o.Level, TimeFormat: time.TimeOnly, NoColor: !colours, ReplaceAttr: nameTrace})
 	}
 	replace := nameTrace
 	if o.Journal && o.Path == "" {
