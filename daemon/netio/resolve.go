@@ -38,7 +38,10 @@ func (r Resolver) Lookup(ctx context.Context, host string, route engine.Route) (
 	if reachable == nil {
 		reachable = Reachable
 	}
-	found, err := resolver.LookupNetIP(ctx, family(route.Family), host)
+	found, err := literal(host, route.Family)
+	if found == nil && err == nil {
+		found, err = resolver.LookupNetIP(ctx, family(route.Family), host)
+	}
 	if err != nil {
 		return nil, lookupError(host, err)
 	}
@@ -52,6 +55,20 @@ func (r Resolver) Lookup(ctx context.Context, host string, route engine.Route) (
 		return nil, fmt.Errorf("%w to %q: its addresses are %v", ErrNoRoute, host, found)
 	}
 	return addrs, nil
+}
+
+// literal reads a host that is an address, with its zone, of which package
+// net's look-up makes nothing.
+func literal(host string, f engine.Family) ([]netip.Addr, error) {
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		return nil, nil // a name
+	}
+	a = a.Unmap()
+	if f == engine.IPv4 && !a.Is4() || f == engine.IPv6 && !a.Is6() {
+		return nil, errors.New("the address is of the other family than configured")
+	}
+	return []netip.Addr{a}, nil
 }
 
 // family is the address family in the words of package net.
