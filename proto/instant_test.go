@@ -49,6 +49,7 @@ func TestInstantSaturates(t *testing.T) {
 		{first, 1, math.MinInt64},
 		{-2, Never, math.MinInt64},
 		{0, Never, -math.MaxInt64},
+		{first, Never, math.MinInt64},
 	}
 	for _, tt := range differences {
 		if got := tt.i.Sub(tt.j); got != tt.want {
@@ -73,7 +74,7 @@ func TestRate(t *testing.T) {
 		{-0.9999999999999999, 1 - 1<<48},
 		{-7, 1 - 1<<48},
 		{8191.5, 8191<<48 + 1<<47},
-		{8192, maxRate},
+		{8192, 1<<61 - 1},
 		{math.Inf(1), maxRate},
 		{math.Inf(-1), 1 - 1<<48},
 		{math.NaN(), 0},
@@ -104,6 +105,7 @@ func scaleTime(s Scale, r Raw) Timestamp {
 
 func TestScaleTime(t *testing.T) {
 	const at = 0xe0000000_00000000
+	const half = 9*1e9*(1<<15) - rateOne // the rate at which a nanosecond is 4½ units
 	tests := []struct {
 		name string
 		s    Scale
@@ -119,6 +121,10 @@ func TestScaleTime(t *testing.T) {
 		{"half speed", Scale{At: at, Rate: -1 << 47}, 2e9, at + 1<<32},
 		{"into the next era", Scale{At: 1<<64 - 1}, 1e9, 1<<32 - 1},
 		{"half a unit rounds up", Scale{At: at, Rate: 1 << 47}, 1953125, at + 3<<22},
+		{"just under 4½ units", Scale{At: at, Rate: half - 1}, 1, at + 4},
+		{"4½ units round up", Scale{At: at, Rate: half}, 1, at + 5},
+		{"−4½ units round up", Scale{At: at, Rate: half}, -1, at - 4},
+		{"just over −4½ units", Scale{At: at, Rate: half + 1}, -1, at - 5},
 		{"a century on", Scale{At: 1 << 32}, 100 * 365 * 86400 * 1e9, (1 + 100*365*86400) << 32},
 		{"two centuries on", Scale{At: 1 << 32}, 200 * 365 * 86400 * 1e9, (1 + 200*365*86400 - 1<<32) << 32},
 	}
@@ -131,7 +137,7 @@ func TestScaleTime(t *testing.T) {
 
 func drawScale(t *rapid.T) Scale {
 	return Scale{
-		Raw:  Raw(rapid.Int64Range(-1<<62, 1<<62).Draw(t, "raw")),
+		Raw:  Raw(rapid.Int64Range(-1<<61, 1<<61).Draw(t, "raw")),
 		At:   Timestamp(rapid.Uint64().Draw(t, "at")),
 		Rate: rapid.Int64Range(1-rateOne, maxRate).Draw(t, "rate"),
 	}

@@ -56,7 +56,7 @@ func OpenField(dst, packet []byte, f proto.Field, a AEAD) (plaintext []byte, err
 	if err != nil {
 		return nil, err
 	}
-	if f.Type != proto.FieldAuthenticator || f.Offset < proto.HeaderLen || f.Offset > len(packet) {
+	if f.Type != proto.FieldAuthenticator || f.Offset < proto.HeaderLen || f.Offset >= len(packet) {
 		return nil, fmt.Errorf("%w: field %#04x at offset %d is no authenticator of the packet", proto.ErrField, uint16(f.Type), f.Offset)
 	}
 	nonce, ciphertext, padding, err := proto.ParseAuthenticator(f.Value)

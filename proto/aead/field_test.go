@@ -169,7 +169,7 @@ func TestFieldErrors(t *testing.T) {
 	for name, bad := range map[string]proto.Field{
 		"another type":            {Type: proto.FieldCookie, Value: f.Value, Offset: f.Offset},
 		"an offset in the header": {Type: f.Type, Value: f.Value, Offset: proto.HeaderLen - 1},
-		"an offset behind it all": {Type: f.Type, Value: f.Value, Offset: len(packet) + 1},
+		"an offset behind it all": {Type: f.Type, Value: f.Value, Offset: len(packet)},
 		"no value":                {Type: f.Type, Offset: f.Offset},
 	} {
 		if _, err := OpenField(nil, packet, bad, c); !errors.Is(err, proto.ErrField) {

@@ -120,7 +120,7 @@ func sivSeal(key, plaintext []byte, components ...[]byte) []byte {
 	if err != nil {
 		panic(err)
 	}
-	v := s2v(mac, append(components[:len(components):len(components)], plaintext)...)
+	v := oracleS2V(mac, append(components[:len(components):len(components)], plaintext)...)
 	q := v // Q = V bitand (1^64 || 0^1 || 1^31 || 0^1 || 1^31)
 	q[8] &= 0x7f
 	q[12] &= 0x7f
@@ -129,12 +129,12 @@ func sivSeal(key, plaintext []byte, components ...[]byte) []byte {
 	return out
 }
 
-// s2v is RFC 5297 section 2.4; the last string is the plaintext.
-func s2v(b cipher.Block, strings ...[]byte) [16]byte {
-	d := cmac(b, make([]byte, 16))
+// oracleS2V is RFC 5297 section 2.4; the last string is the plaintext.
+func oracleS2V(b cipher.Block, strings ...[]byte) [16]byte {
+	d := oracleCMAC(b, make([]byte, 16))
 	n := len(strings) - 1
 	for _, s := range strings[:n] {
-		d = xor(double(d), cmac(b, s))
+		d = oracleXOR(oracleDouble(d), oracleCMAC(b, s))
 	}
 	last := strings[n]
 	if len(last) >= 16 {
@@ -142,37 +142,37 @@ func s2v(b cipher.Block, strings ...[]byte) [16]byte {
 		for i := range d {
 			t[len(t)-16+i] ^= d[i]
 		}
-		return cmac(b, t)
+		return oracleCMAC(b, t)
 	}
 	var padded [16]byte
 	copy(padded[:], last)
 	padded[len(last)] = 0x80
-	t := xor(double(d), padded)
-	return cmac(b, t[:])
+	t := oracleXOR(oracleDouble(d), padded)
+	return oracleCMAC(b, t[:])
 }
 
-// cmac is AES-CMAC, RFC 4493 section 2.4.
-func cmac(b cipher.Block, m []byte) (x [16]byte) {
+// oracleCMAC is AES-CMAC, RFC 4493 section 2.4.
+func oracleCMAC(b cipher.Block, m []byte) (x [16]byte) {
 	var l [16]byte
 	b.Encrypt(l[:], l[:])
-	k := double(l)
+	k := oracleDouble(l)
 	for len(m) > 16 {
-		x = xor(x, [16]byte(m))
+		x = oracleXOR(x, [16]byte(m))
 		b.Encrypt(x[:], x[:])
 		m = m[16:]
 	}
 	var last [16]byte
 	if copy(last[:], m) < 16 {
-		k = double(k)
+		k = oracleDouble(k)
 		last[len(m)] = 0x80
 	}
-	x = xor(xor(x, last), k)
+	x = oracleXOR(oracleXOR(x, last), k)
 	b.Encrypt(x[:], x[:])
 	return x
 }
 
-// double multiplies by x in GF(2^128), RFC 5297 section 2.3.
-func double(a [16]byte) (d [16]byte) {
+// oracleDouble multiplies by x in GF(2^128), RFC 5297 section 2.3.
+func oracleDouble(a [16]byte) (d [16]byte) {
 	for i := range 15 {
 		d[i] = a[i]<<1 | a[i+1]>>7
 	}
@@ -180,7 +180,7 @@ func double(a [16]byte) (d [16]byte) {
 	return d
 }
 
-func xor(a, b [16]byte) [16]byte {
+func oracleXOR(a, b [16]byte) [16]byte {
 	for i := range a {
 		a[i] ^= b[i]
 	}

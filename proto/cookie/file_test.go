@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -27,6 +28,9 @@ func TestFileLayout(t *testing.T) {
 }
 
 func TestSavedTimeIsWithinBounds(t *testing.T) {
+	if last := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC).Unix(); maxSaved != last {
+		t.Errorf("the last second is %d, want %d", int64(maxSaved), last)
+	}
 	k := mustKeyset(t, entropy(20))
 	for now, want := range map[int64]int64{
 		math.MinInt64: 0, -1: 0, 0: 0, 1: 1, maxSaved: maxSaved, maxSaved + 1: maxSaved, math.MaxInt64: maxSaved,
@@ -73,8 +77,8 @@ func TestParseRefusesWhatIsNoKeyFile(t *testing.T) {
 		"a certificate":             []byte("-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUQm9ndXMgY2VydGlmaWNhdGU\n-----END CERTIFICATE-----\n"),
 	}
 	for name, file := range tests {
-		if k, _, err := Parse(file); !errors.Is(err, ErrFile) || k != nil {
-			t.Errorf("%s: %v, %v", name, k, err)
+		if k, saved, err := Parse(file); !errors.Is(err, ErrFile) || k != nil || saved != 0 {
+			t.Errorf("%s: %v, %d, %v", name, k, saved, err)
 		}
 	}
 	many := slices.Concat(good[:16], []byte{0, 0, 0x10, 1}, bytes.Repeat(count(1, keyLen), MaxKeys+1))

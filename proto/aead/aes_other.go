@@ -1,0 +1,20 @@
+//go:build !amd64 || purego
+
+package aead
+
+import "crypto/cipher"
+
+const accelerated = false
+
+// aesKey is AES under one key.
+type aesKey struct{ block cipher.Block }
+
+// set prepares a key of 16 or 32 octets.
+func (k *aesKey) set(key []byte) { k.block = newBlock(key) }
+
+// chain encrypts whole blocks in CBC mode and leaves the last one in x, which
+// also is what the first is chained to.
+func (k *aesKey) chain(x *block, m []byte) { chainBlocks(k.block, x, m) }
+
+// keystream encrypts the counter and the numbers that follow it.
+func (k *aesKey) keystream(out *stream, counter *block) { streamBlocks(k.block, out, counter) }
