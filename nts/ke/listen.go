@@ -3,13 +3,19 @@ package ke
 import (
 	"context"
 	"net"
+	"net/netip"
 )
 
 // Listen opens a listener for the key exchange. Go's net.Listen would make it
 // a multipath TCP socket, which sandboxes with rules for TCP do not cover and
-// of which a key exchange has no use.
+// of which a key exchange has no use. And of an IPv4 address it would make an
+// IPv6 socket that takes both, so that 0.0.0.0 opened IPv6 as well.
 func Listen(ctx context.Context, addr string) (net.Listener, error) {
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false)
-	return lc.Listen(ctx, "tcp", addr)
+	network := "tcp"
+	if a, err := netip.ParseAddrPort(addr); err == nil && a.Addr().Is4() {
+		network = "tcp4"
+	}
+	return lc.Listen(ctx, network, addr)
 }

@@ -166,6 +166,7 @@ type Program struct {
 	Work    string            // working directory, RunDir when empty
 	Files   map[string]string // further files shown inside: path inside → file on the machine
 	Devices []string          // further directories of the machine shown inside a folder
+	Urgent  bool              // prefer it to everything else on the machine
 	Log     string            // name of the log file in the host's directory; derived from Args when empty
 }
 
@@ -179,7 +180,7 @@ func (h *Host) command(p Program) (*exec.Cmd, error) {
 		files[target] = source
 	}
 	text, err := json.Marshal(launchSpec{
-		NetNS: h.holder.Process.Pid, Root: p.Folder, Dir: h.Dir, Files: files, Work: p.Work, Devices: p.Devices, Args: p.Args,
+		NetNS: h.holder.Process.Pid, Root: p.Folder, Dir: h.Dir, Files: files, Work: p.Work, Devices: p.Devices, Urgent: p.Urgent, Args: p.Args,
 	})
 	if err != nil {
 		return nil, err
@@ -189,7 +190,8 @@ func (h *Host) command(p Program) (*exec.Cmd, error) {
 	if len(cmd.Env) == 0 {
 		cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C", "TZ=UTC"}
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	// Either way the program leads a group, so that its children can be stopped with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: !p.Urgent, Setsid: p.Urgent, Pdeathsig: syscall.SIGKILL}
 	return cmd, nil
 }
 

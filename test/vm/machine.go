@@ -62,9 +62,10 @@ func (img *image) boot(ctx context.Context, h *lab.Host) (*machine, error) {
 		Folder: img.folder.Path,
 		Files:  map[string]string{"/mnt": filepath.Dir(img.kernel)},
 		Log:    "console.log",
+		Urgent: true, // the guest's clock is only as smooth as its time on the processor
 		Args: []string{
 			// Plain emulation: nested hardware virtualisation is missing or broken on many a build machine.
-			"qemu-system-x86_64", "-accel", "tcg", "-m", "512", "-display", "none", "-no-reboot", "-monitor", "none",
+			"qemu-system-x86_64", "-accel", "tcg", "-m", "512", "-smp", "2", "-display", "none", "-no-reboot", "-monitor", "none",
 			"-kernel", "/mnt/" + filepath.Base(img.kernel), "-initrd", "/mnt/" + filepath.Base(img.initrd), "-append", kernelLine,
 			"-serial", "stdio", "-serial", "unix:" + lab.RunDir + "/" + socket + ",server=on,wait=off",
 			"-netdev", "tap,id=n0,ifname=tap0,script=no,downscript=no", "-device", "virtio-net-pci,netdev=n0,romfile=",

@@ -81,6 +81,8 @@ func (g *guest) perform(r wire.Request) (wire.Reply, error) {
 		return wire.Reply{}, unix.ClockSettime(unix.CLOCK_REALTIME, &now)
 	case wire.Clock:
 		return wire.Reply{Time: time.Now()}, nil
+	case wire.Connect:
+		return connect(r.Args[0])
 	case wire.Socket:
 		text, err := readSocket(r.Args[0])
 		return wire.Reply{Bytes: text}, err
@@ -93,6 +95,17 @@ func (g *guest) perform(r wire.Request) (wire.Reply, error) {
 		return wire.Reply{}, unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 	}
 	return wire.Reply{}, fmt.Errorf("unknown operation %q", r.Op)
+}
+
+func connect(addr string) (wire.Reply, error) {
+	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return wire.Reply{Code: 1}, nil
+	}
+	if err != nil {
+		return wire.Reply{}, err
+	}
+	return wire.Reply{}, conn.Close()
 }
 
 func readSocket(path string) ([]byte, error) {

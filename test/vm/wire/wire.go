@@ -14,6 +14,7 @@ const (
 	SetTime = "settime" // set the guest's clock to Time
 	Clock   = "clock"   // reply with the guest's time in Time
 	Read    = "read"    // reply with the file Args[0]
+	Connect = "connect" // open a TCP connection to Args[0]; Code is 0 when it is taken, 1 when it is refused
 	Socket  = "socket"  // reply with everything that the Unix socket Args[0] sends
 	Write   = "write"   // write Args[1] into the file Args[0]
 	Halt    = "halt"    // power off; there is no reply
