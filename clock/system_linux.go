@@ -38,6 +38,7 @@ type System struct {
 	slews   int            // how many there were, to tell timers apart
 	stop    func() bool    // stops the timer of the slew
 	steps   proto.Duration // Σ of our own, exactly as the kernel made them
+	leap    proto.Duration // the leap second that just was, not yet in steps
 	told    engine.ClockStatus
 	closed  bool
 }
@@ -222,6 +223,7 @@ func (c *System) SetStatus(s engine.ClockStatus) error {
 	if c.closed {
 		return ErrClosed
 	}
+	c.leapt() // while we know what was announced
 	before := c.told
 	c.told = s
 	t := c.status(0, 0)
@@ -251,10 +253,37 @@ func (c *System) Close() error {
 }
 
 // disturbance compares CLOCK_REALTIME with CLOCK_BOOTTIME, which only differ
-// by steps: the kernel slews both alike.
+// by steps: the kernel slews both alike. A leap second that we announced is a
+// step of our own.
 func (c *System) disturbance() (moved proto.Duration, slept time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	real, boot, _ := bracket(c.kernel.Boot, c.kernel.Real)
-	return real.Sub(0) - proto.FromStd(time.Duration(boot)) - c.steps, suspended(c.kernel)
+	var real proto.Timestamp
+	var boot proto.Instant
+	for leapt := c.leapt(); ; {
+		real, boot, _ = bracket(c.kernel.Boot, c.kernel.Real)
+		after := c.leapt()
+		if after == leapt {
+			break
+		}
+		leapt = after // in between
+	}
+	return real.Sub(0) - proto.FromStd(time.Duration(boot)) - c.steps - c.leap, suspended(c.kernel)
+}
+
+// leapt asks the kernel whether the leap second of this day is over, adds it to
+// the steps if it is, and returns their sum.
+func (c *System) leapt() proto.Duration {
+	var t unix.Timex
+	state, err := c.kernel.Adjtime(&t)
+	switch over := state == unix.TIME_OOP || state == unix.TIME_WAIT; {
+	case err != nil:
+	case !over:
+		c.steps, c.leap = c.steps+c.leap, 0
+	case c.told.Leap == proto.LeapInsert:
+		c.leap = -proto.Second
+	case c.told.Leap == proto.LeapDelete:
+		c.leap = proto.Second
+	}
+	return c.steps + c.leap
 }

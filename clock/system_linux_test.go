@@ -219,37 +219,3 @@ func TestSystemEndsASlewThatTheKernelHeldOnTo(t *testing.T) {
 		t.Errorf("not tried again: frequency %d, %d timers", k.freq, k.Timers())
 	}
 }
-
-func TestWatchNoticesAForeignStep(t *testing.T) {
-	for _, by := range []time.Duration{time.Millisecond, -time.Millisecond, time.Hour, -time.Hour} {
-		k := newAdjtimex(newWorld())
-		c := takeOver(t, k)
-		watch := clock.NewWatch(c)
-		k.SetCost(300 * time.Nanosecond)
-		k.Advance(4 * time.Second)
-		k.Set(by)
-		k.Advance(time.Second)
-		ev, moved := watch.Look()
-		if off := ev.By - proto.FromStd(by); !moved || ev.Slept != 0 || off.Abs() > proto.Second/1_000_000 {
-			t.Errorf("a step by %v looks like %+v", by, ev)
-		}
-		if ev, moved := watch.Look(); moved {
-			t.Errorf("reported again: %+v", ev)
-		}
-	}
-}
-
-// TestWatchIgnoresForeignFrequencies: they slew all clocks alike.
-func TestWatchIgnoresForeignFrequencies(t *testing.T) {
-	k := newAdjtimex(newWorld())
-	c := takeOver(t, k)
-	watch := clock.NewWatch(c)
-	k.SetRate(500 << 16)
-	k.SetCost(300 * time.Nanosecond)
-	for range 100 {
-		k.Advance(time.Hour)
-		if ev, moved := watch.Look(); moved {
-			t.Fatalf("a slew looks like %+v", ev)
-		}
-	}
-}

@@ -1,6 +1,7 @@
 package clock
 
 import (
+	"context"
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/proto"
@@ -54,6 +55,30 @@ func (w *Watch) Look() (engine.Jumped, bool) {
 	}
 	w.moved, w.slept = moved, slept
 	return ev, ev != engine.Jumped{}
+}
+
+// Run looks every so often, and on Linux at once when CLOCK_REALTIME is set or
+// the machine wakes up, until the context ends.
+func (w *Watch) Run(ctx context.Context, every time.Duration, report func(engine.Jumped)) {
+	rings, stop := listenAlarm()
+	defer stop()
+	w.run(ctx, every, rings, report)
+}
+
+func (w *Watch) run(ctx context.Context, every time.Duration, rings <-chan struct{}, report func(engine.Jumped)) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-rings:
+		}
+		if ev, happened := w.Look(); happened {
+			report(ev)
+		}
+	}
 }
 
 // suspended is how long the machine was suspended since it started.

@@ -3,7 +3,7 @@ package daemon
 import (
 	"context"
 	"net/netip"
-	"slices"
+	"sync"
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/clock"
@@ -11,28 +11,19 @@ import (
 	"github.com/ntpd-go/ntpd-go/proto/engine"
 )
 
-// watchInterval is how often the machine is looked at.
+// watchInterval is how often the machine is looked at where the kernel does
+// not tell.
 const watchInterval = 4 * time.Second
 
 // watch tells the engine when someone else moves the clock, when the machine
-// slept, and when its addresses change.
+// slept, and when its addresses or routes change.
 func (d *daemon) watch(ctx context.Context, l *loop) {
-	t := time.NewTicker(watchInterval)
-	defer t.Stop()
-	var known []netip.Addr
-	jumps := clock.NewWatch(d.Clock)
-	for {
-		if addrs, err := netio.LocalAddrs(); err == nil && !slices.Equal(addrs, known) {
-			known = addrs
-			l.post(ctx, engine.NetworkChanged{Local: addrs})
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-		if ev, moved := jumps.Look(); moved {
-			l.post(ctx, ev)
-		}
-	}
+	var both sync.WaitGroup
+	both.Go(func() {
+		netio.Watch(ctx, watchInterval, func(local []netip.Addr) { l.post(ctx, engine.NetworkChanged{Local: local}) })
+	})
+	both.Go(func() {
+		clock.NewWatch(d.Clock).Run(ctx, watchInterval, func(ev engine.Jumped) { l.post(ctx, ev) })
+	})
+	both.Wait()
 }

@@ -1,0 +1,147 @@
+package clock_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ntpd-go/ntpd-go/clock"
+	"github.com/ntpd-go/ntpd-go/proto"
+	"github.com/ntpd-go/ntpd-go/proto/engine"
+	"golang.org/x/sys/unix"
+)
+
+func TestWatchNoticesAForeignStep(t *testing.T) {
+	for _, by := range []time.Duration{time.Millisecond, -time.Millisecond, time.Hour, -time.Hour} {
+		k := newAdjtimex(newWorld())
+		c := takeOver(t, k)
+		watch := clock.NewWatch(c)
+		k.SetCost(300 * time.Nanosecond)
+		k.Advance(4 * time.Second)
+		k.Set(by)
+		k.Advance(time.Second)
+		ev, moved := watch.Look()
+		if off := ev.By - proto.FromStd(by); !moved || ev.Slept != 0 || off.Abs() > proto.Second/1_000_000 {
+			t.Errorf("a step by %v looks like %+v", by, ev)
+		}
+		if ev, moved := watch.Look(); moved {
+			t.Errorf("reported again: %+v", ev)
+		}
+	}
+}
+
+// TestWatchIgnoresForeignFrequencies: they slew all clocks alike.
+func TestWatchIgnoresForeignFrequencies(t *testing.T) {
+	k := newAdjtimex(newWorld())
+	c := takeOver(t, k)
+	watch := clock.NewWatch(c)
+	k.SetRate(500 << 16)
+	k.SetCost(300 * time.Nanosecond)
+	for range 100 {
+		k.Advance(time.Hour)
+		if ev, moved := watch.Look(); moved {
+			t.Fatalf("a slew looks like %+v", ev)
+		}
+	}
+}
+
+// TestWatchIgnoresLeapSeconds that the kernel was told to make. Those of others
+// are steps.
+func TestWatchIgnoresLeapSeconds(t *testing.T) {
+	for _, tt := range []struct {
+		leap proto.Leap
+		by   time.Duration
+		want proto.Duration
+	}{
+		{proto.LeapInsert, -time.Second, 0},
+		{proto.LeapDelete, time.Second, 0},
+		{proto.LeapInsert, time.Second, 2 * proto.Second},
+		{proto.LeapNone, -time.Second, -proto.Second},
+	} {
+		k := newAdjtimex(newWorld())
+		c := takeOver(t, k)
+		tell := func(leap proto.Leap) {
+			if err := c.SetStatus(engine.ClockStatus{Synchronised: true, Leap: leap}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tell(tt.leap)
+		watch := clock.NewWatch(c)
+		k.Set(tt.by)
+		var moved proto.Duration
+		for _, state := range []int{unix.TIME_OOP, unix.TIME_WAIT, unix.TIME_WAIT} {
+			k.state = state
+			ev, _ := watch.Look()
+			moved += ev.By
+		}
+		tell(proto.LeapNone)
+		k.state = 0
+		ev, _ := watch.Look()
+		if moved += ev.By; moved != tt.want {
+			t.Errorf("%v and a step by %v look like a step by %v, want %v", tt.leap, tt.by, moved, tt.want)
+		}
+		// The next leap second is another one, also if the announcement ends
+		// before anyone looks.
+		tell(tt.leap)
+		k.Set(tt.by)
+		k.state = unix.TIME_WAIT
+		tell(proto.LeapNone)
+		k.state = unix.TIME_OK
+		if ev, _ := watch.Look(); ev.By != tt.want {
+			t.Errorf("the second time: %v", ev.By)
+		}
+	}
+}
+
+// TestWatchRuns: it looks when the kernel tells, and every so often when it
+// does not.
+func TestWatchRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newAdjtimex(newWorld())
+		watch := clock.NewWatch(takeOver(t, k))
+		ctx, cancel := context.WithCancel(t.Context())
+		rings, reports := make(chan struct{}), make(chan engine.Jumped, 1)
+		ended := make(chan struct{})
+		go func() {
+			watch.RunOn(ctx, 4*time.Second, rings, func(ev engine.Jumped) { reports <- ev })
+			close(ended)
+		}()
+		expect := func(when string, want ...engine.Jumped) {
+			t.Helper()
+			synctest.Wait()
+			var got []engine.Jumped
+			for len(reports) > 0 {
+				got = append(got, <-reports)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: %+v, want %+v", when, got, want)
+			}
+		}
+		k.Set(time.Second)
+		expect("nobody told")
+		rings <- struct{}{}
+		expect("told", engine.Jumped{By: proto.Second})
+		rings <- struct{}{}
+		expect("told for nothing")
+		k.Suspend(time.Minute)
+		time.Sleep(5 * time.Second)
+		expect("seen", engine.Jumped{Slept: time.Minute})
+		cancel()
+		<-ended
+	})
+}
+
+func TestAlarmIsQuietAndCloses(t *testing.T) {
+	rings, stop := clock.ListenAlarm()
+	if rings == nil {
+		t.Fatal("no alarm on Linux")
+	}
+	select {
+	case <-rings:
+		t.Error("rings although nobody set the clock")
+	default:
+	}
+	stop()
+}
