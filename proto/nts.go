@@ -47,8 +47,8 @@ func AppendAuthenticator(b, nonce, ciphertext []byte, extra int) ([]byte, error)
 // is of legal length" (RFC 8915 section 5.6).
 func BeginAuthenticator(b []byte, nonceLen, textLen, extra int) (_ []byte, nonceAt int, err error) {
 	n := max(fieldHeaderLen+4+pad4(nonceLen)+pad4(textLen)+extra, MinLastFieldLen)
-	if n > maxFieldLen || extra < 0 || extra%4 != 0 {
-		return b, 0, fmt.Errorf("%w: authenticator of %d octets", ErrField, n)
+	if max(n, nonceLen, textLen, extra) > maxFieldLen || extra < 0 || extra%4 != 0 { // n may have overflowed
+		return b, 0, fmt.Errorf("%w: authenticator around %d, %d and %d octets", ErrField, nonceLen, textLen, extra)
 	}
 	b = appendFieldHeader(b, FieldAuthenticator, n)
 	b = binary.BigEndian.AppendUint16(b, uint16(nonceLen))

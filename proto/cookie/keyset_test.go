@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -137,7 +138,7 @@ func TestKeysetIsBounded(t *testing.T) {
 	k := mustKeyset(t, entropy(6))
 	full := slices.Repeat(k.keys, MaxKeys)
 	k = &Keyset{keys: full, primary: MaxKeys - 1}
-	k = mustRotate(t, k, entropy(7), 1<<40)
+	k = mustRotate(t, k, entropy(7), math.MaxInt)
 	if k.Len() != MaxKeys || k.offset != 1 {
 		t.Errorf("%d keys, offset %d", k.Len(), k.offset)
 	}
