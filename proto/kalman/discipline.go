@@ -39,6 +39,10 @@ type Discipline struct {
 
 // New starts a discipline.
 func New(cfg Config, saved Saved) *Discipline {
+	if !(math.Abs(saved.Frequency) <= clockLimit) || !(saved.Sigma >= 0 && saved.Sigma <= clockLimit) {
+		saved.Frequency, saved.Sigma = 0, 0 // no frequency of a clock's
+	}
+	saved.AccumulatedSteps = max(saved.AccumulatedSteps, 0)
 	return &Discipline{set: settle(cfg), saved: saved, frequency: saved.Frequency}
 }
 
@@ -86,9 +90,7 @@ func (d *Discipline) frequencyPrior() (w, variance float64) {
 // Remove forgets a source; unknown ones are ignored.
 func (d *Discipline) Remove(id SourceID) {
 	if i, ok := d.find(id); ok {
-		for _, p := range d.sources[i].route.paths {
-			d.joint.shrink(p)
-		}
+		d.expel(d.sources[i])
 		d.sources = slices.Delete(d.sources, i, i+1)
 		d.survey()
 	}
@@ -176,7 +178,7 @@ func (d *Discipline) Jumped(now proto.Now, by proto.Duration, slept time.Duratio
 	variance := float64(doubt * doubt)
 	for _, s := range d.sources {
 		s.voice.doubt(variance, jumpFrequency*jumpFrequency)
-		s.soon = s.cfg.PollMin < s.cfg.PollMax
+		s.soon = true
 	}
 	if d.joint.started {
 		d.joint.doubt(0, variance)

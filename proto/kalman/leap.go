@@ -17,11 +17,15 @@ func (d *Discipline) vote() {
 			known++
 		}
 	}
+	says := proto.LeapNone
 	for leap, n := range count {
-		if 2*n > known && d.leap != proto.Leap(leap) {
-			d.leap = proto.Leap(leap)
-			d.note(Note{Code: "leap", Text: "the sources announce: " + d.leap.String()})
+		if 2*n > known {
+			says = proto.Leap(leap)
 		}
+	}
+	if says != d.leap {
+		d.leap = says
+		d.note(Note{Code: "leap", Text: "the sources announce: " + says.String()})
 	}
 }
 
@@ -58,8 +62,8 @@ func leapDay(t proto.Timestamp) bool {
 // monthDay is the civil date of a timestamp between 1968 and 2104.
 func monthDay(t proto.Timestamp) (month, day int) {
 	// Days since 1600-03-01, so that leap days end the year; 1900-01-01 is
-	// 109512 days later.
-	n := seconds(t)/86400 + 109512
+	// 109513 days later.
+	n := seconds(t)/86400 + 109513
 	n %= 146097 // a cycle of 400 years
 	century := min(n/36524, 3)
 	n -= century * 36524

@@ -104,21 +104,21 @@ func settle(c Config) settings {
 	a := c.Algorithm
 	s := settings{
 		Config:            c,
-		stepThreshold:     or(a.StepThreshold, 0.010),            // ntpd-rs' own; only before synchronisation
-		stepLate:          or(a.StepThreshold, lateStep),         // a set key keeps its meaning at all times
-		slewMax:           or(a.SlewMaximumFrequency, 450e-6),    // nearly what kernels allow; the rest is for drift
-		slewMin:           or(a.SlewMinimumDuration, 0),          // follows the poll interval
-		frequencyMax:      or(a.MaximumFrequencySteer, 495e-6),   // ntpd-rs' own
-		uncertaintyMax:    or(a.MaximumSourceUncertainty, 1.5),   // MAXDIST of RFC 5905 with slack for startup
-		frequencyPrior:    or(a.InitialFrequencyUncertain, 1e-4), // crystals are sold within 100 ppm
-		meddling:          or(a.MeddlingThreshold, meddling),
-		wanderPrior:       or(a.InitialWander, 0),          // learnt
-		statisticalWeight: or(a.RangeStatisticalWeight, 2), // 95 %
-		delayWeight:       or(a.RangeDelayWeight, 0.5),     // asymmetry is at most half the delay
+		stepThreshold:     or(a.StepThreshold, 0.010, 1e18),                // ntpd-rs' own; only before synchronisation
+		stepLate:          or(a.StepThreshold, lateStep, 1e18),             // a set key keeps its meaning at all times
+		slewMax:           or(a.SlewMaximumFrequency, 450e-6, clockLimit),  // nearly what kernels allow; the rest is for drift
+		slewMin:           or(a.SlewMinimumDuration, 0, 1e5),               // follows the poll interval
+		frequencyMax:      or(a.MaximumFrequencySteer, 495e-6, clockLimit), // ntpd-rs' own
+		uncertaintyMax:    or(a.MaximumSourceUncertainty, 1.5, 1e5),        // MAXDIST of RFC 5905 with slack for startup
+		frequencyPrior:    or(a.InitialFrequencyUncertain, 1e-4, 1e-2),     // crystals are sold within 100 ppm
+		meddling:          or(a.MeddlingThreshold, meddling, 1e18),
+		wanderPrior:       or(a.InitialWander, 0, 1e-3),         // learnt
+		statisticalWeight: or(a.RangeStatisticalWeight, 2, 1e3), // 95 %
+		delayWeight:       or(a.RangeDelayWeight, 0.5, 1e3),     // asymmetry is at most half the delay
 		dispersion:        a.IgnoreServerDispersion == nil || !*a.IgnoreServerDispersion,
 	}
-	s.frequencyMax = min(s.frequencyMax, clockLimit)
 	s.slewMax = max(s.slewMax, 1e-9)
+	s.frequencyPrior = max(s.frequencyPrior, 1e-9)
 	s.MinimumAgreeing = max(s.MinimumAgreeing, 1)
 	if s.LocalStratum == 0 {
 		s.LocalStratum = proto.MaxStratum
@@ -135,9 +135,11 @@ func (s *settings) frequencyVariance(sigma float64) float64 {
 	return float64(sigma*sigma) + freshFrequency*freshFrequency
 }
 
-func or(v *float64, otherwise float64) float64 {
+// or is a setting, at most most, or the default when it is not set or no
+// number that could be meant.
+func or(v *float64, otherwise, most float64) float64 {
 	if v == nil || !(*v >= 0) {
 		return otherwise
 	}
-	return *v
+	return min(*v, most)
 }

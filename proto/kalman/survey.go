@@ -46,6 +46,7 @@ func (d *Discipline) survey() {
 			}
 		default:
 			s.state = Falseticker
+			d.expel(s)
 			if all[i].incumbent {
 				liars++
 				d.note(Note{Code: "source-falseticker", Warn: true, Source: s.id, Text: "it disagrees with the majority and is not used"})
@@ -88,6 +89,15 @@ func (d *Discipline) testimony(s *source, at rawTime, origin proto.Duration) (x,
 	age := at.since(s.voice.at)
 	return (s.voice.origin - origin).Seconds() + t.x + now.offset - then.offset,
 		t.sigma() + float64(serverDrift*age)
+}
+
+// expel takes a source out of the joint estimate. What was learnt about its
+// biases is void: should it return, it begins anew.
+func (d *Discipline) expel(s *source) {
+	for _, p := range s.route.paths {
+		d.joint.shrink(p)
+		p.anchor = 0
+	}
 }
 
 func (d *Discipline) announce(voters int) {

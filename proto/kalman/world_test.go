@@ -4,7 +4,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/ntpd-go/ntpd-go/proto"
 )
@@ -27,6 +26,9 @@ type world struct {
 	notes   []Note
 	steps   []float64
 	refuse  bool
+	retry   float64
+	slews   int
+	alter   func(*Adjustment) // the clock does something else
 }
 
 type server struct {
@@ -41,7 +43,11 @@ type server struct {
 }
 
 func newWorld(t *testing.T, offset, drift float64) *world {
-	return &world{t: t, d: New(Config{MinimumAgreeing: 1, SingleStep: forever, StartupStep: forever}, Saved{}),
+	return newWorldWith(t, offset, drift, Config{MinimumAgreeing: 1, SingleStep: forever, StartupStep: forever})
+}
+
+func newWorldWith(t *testing.T, offset, drift float64, cfg Config) *world {
+	return &world{t: t, d: New(cfg, Saved{}),
 		rng: rand.New(rand.NewPCG(1, 2)), clock: offset, drift: drift, epoch: proto.FromUnix(1.79e9, 0)}
 }
 
@@ -76,6 +82,9 @@ func (w *world) advance(to float64) {
 }
 
 func (w *world) decide() {
+	if w.now < w.retry {
+		return
+	}
 	for range 5 {
 		out := w.d.Decide(w.time())
 		w.notes = append(w.notes, out.Notes...)
@@ -89,10 +98,17 @@ func (w *world) decide() {
 		a := *out.Steer
 		if w.refuse {
 			w.d.SteerFailed(w.time())
+			w.retry = w.now + 16
 			return
+		}
+		if w.alter != nil {
+			w.alter(&a)
 		}
 		w.base = math.Round(a.Frequency*1e6*65536) / 65536e6
 		a.Frequency = w.base
+		if a.Slew != 0 {
+			w.slews++
+		}
 		w.slew = a.Slew
 		w.clock += a.Step.Seconds()
 		if a.Step != 0 {
@@ -114,6 +130,7 @@ func (w *world) exchange(s *server) {
 	if s.edit != nil {
 		s.edit(&e)
 	}
+	w.d.Reachable(s.id, true)
 	w.d.Observe(w.time(), s.id, e)
 	w.decide()
 }
@@ -125,17 +142,22 @@ func (w *world) run(until float64, watch func()) {
 	for w.now < until && w.halt == nil {
 		var due *server
 		for _, s := range w.servers {
+			if w.d.Urgent(s.id) && s.next > w.now+2 {
+				s.next = w.now + 2
+			}
 			if due == nil || s.next < due.next {
 				due = s
 			}
 		}
 		at := min(second, until)
 		if deadline := w.d.Deadline(); deadline != proto.Never {
-			at = min(at, max(float64(deadline)/1e9, w.now))
+			at = min(at, max(float64(deadline)/1e9, w.now, w.retry))
 		}
 		if due != nil && due.next <= at {
 			w.advance(due.next)
-			if !due.dead {
+			if due.dead {
+				w.d.Reachable(due.id, false)
+			} else {
 				w.exchange(due)
 			}
 			est := w.d.Source(w.time(), due.id)
@@ -184,5 +206,3 @@ func TestConverges(t *testing.T) {
 		}
 	}
 }
-
-var _ = time.Second
