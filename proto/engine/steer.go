@@ -98,6 +98,7 @@ func (e *Engine) steerFailed(ev SteerFailed) {
 func (e *Engine) jumped(ev Jumped) {
 	e.clockMoved(e.now.Mono)
 	e.discipline.Jumped(e.now, ev.By, ev.Slept)
+	e.hasten()
 	e.serving.changed = true
 	level := Info
 	if e.cfg.WarnOnJump {
