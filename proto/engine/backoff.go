@@ -29,7 +29,7 @@ func (b *keyBackoff) ready() proto.Instant {
 	if !b.used {
 		return 0
 	}
-	return b.last.Add(keyRetry(max(b.n, 1)))
+	return b.last.Add(keyRetry(b.n))
 }
 
 // begin notes that an exchange starts.
@@ -41,7 +41,8 @@ func (b *keyBackoff) begin(now proto.Instant) { b.n, b.last, b.used = min(b.n+1,
 // and data established during that transaction" (RFC 8915 section 4.2).
 func (b *keyBackoff) proven() { b.n = 0 }
 
-// keyRetry is the minimum interval for the nth retry, n ≥ 1.
+// keyRetry is the minimum interval for the nth retry; that for n = 0, after keys
+// that proved good, is the shortest.
 func keyRetry(n int) time.Duration {
 	t := minKeyRetry
 	for ; n > 1 && t < maxKeyRetry; n-- {

@@ -21,6 +21,7 @@ const maxNameTries = 5
 type keying struct {
 	backoff keyBackoff
 	request RequestID // key exchange in flight; 0 for none
+	fresh   bool      // the last exchange gave the live server's keys, not yet proven
 	failure Failure   // of the last try
 
 	keys   *KeysEstablished // whose server's name is being looked up
@@ -53,7 +54,8 @@ func (t *slot) ready() proto.Instant {
 // work does for a slot what is due: proving good keys, looking up a name.
 // It reports whether a key exchange is due.
 func (k *keying) work(e *Engine, s *source, t *slot) bool {
-	if l := t.live; l != nil && l.assoc.Authentic() {
+	if l := t.live; k.fresh && l != nil && l.assoc.Authentic() {
+		k.fresh = false
 		k.backoff.proven()
 	}
 	if e.now.Mono < t.ready() {
@@ -71,7 +73,7 @@ func (k *keying) work(e *Engine, s *source, t *slot) bool {
 
 // exchange starts a key exchange.
 func (k *keying) exchange(e *Engine, s *source, deny []string) {
-	k.request = e.request()
+	k.request, k.fresh = e.request(), false
 	k.backoff.begin(e.now.Mono)
 	e.emit(ExchangeKeys{
 		Request: k.request, Host: s.cfg.Host, Port: s.cfg.Port,
@@ -137,6 +139,7 @@ func (k *keying) resolved(e *Engine, s *source, t *slot, addrs []netip.Addr) {
 		cookies[i] = c
 	}
 	e.start(s, t, addr, ev.Server, keys, cookies)
+	k.fresh = true
 }
 
 // choose prefers an address that no other source uses. A pool takes nothing

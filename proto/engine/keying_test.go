@@ -3,6 +3,7 @@ package engine
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,6 +88,24 @@ func TestServerOfTheKeyExchangeItself(t *testing.T) {
 	}
 	if l, _ := all[Lookup](w); len(l) != 0 {
 		t.Error("looked up the name of a server whose address is known")
+	}
+}
+
+// Behind a proxy the address of the connection is the proxy's.
+func TestRemoteOfAProxyIsNotTheServer(t *testing.T) {
+	s := src(ModeNTS, "ke.example", 1)
+	s.Route.Proxy = "socks5://127.0.0.1:1080"
+	w := newWorld(t, config(s))
+	h := w.host("192.0.2.1")
+	w.name("ke.example", "192.0.2.1")
+	w.keys = func(a ExchangeKeys) Event {
+		ev := w.establish(a, h, "ke.example")
+		ev.Remote = netip.MustParseAddrPort("127.0.0.1:1080")
+		return ev
+	}
+	w.run(10 * time.Second)
+	if r := w.row(0); r.Addr != netip.MustParseAddrPort("192.0.2.1:123") {
+		t.Errorf("row %+v", r)
 	}
 }
 
@@ -176,8 +195,9 @@ func TestNAKLeadsToNewKeys(t *testing.T) {
 	w, h := ntsWorld(t)
 	w.run(200 * time.Second)
 	id := w.row(0).ID
+	poll := time.Second << w.row(0).Poll
 	h.naks(t)
-	w.run(3 * 1100 * time.Second)
+	w.run(3 * poll) // not only when the server counts as unreachable
 	if k, _ := all[ExchangeKeys](w); len(k) != 2 {
 		t.Errorf("%d key exchanges", len(k))
 	}
@@ -235,6 +255,36 @@ func TestForgedNAKs(t *testing.T) {
 		}
 		h.never(t)
 	})
+}
+
+// Server and key exchange are both gone: the row says so, the cookies run out,
+// and the exchanges back off although the keys once worked.
+func TestEverythingIsDown(t *testing.T) {
+	w, h := ntsWorld(t)
+	w.run(300 * time.Second)
+	h.down, w.keys = true, refused
+	n := len(w.actions)
+	w.run(24 * time.Hour)
+	if r := w.row(0); r.Reason != ReasonSilent || !strings.Contains(r.Text, "connection refused") || r.Cookies != 0 {
+		t.Errorf("row %+v", r)
+	}
+	w.actions = w.actions[n:]
+	_, at := all[ExchangeKeys](w)
+	for i := 1; i < len(at); i++ {
+		if gap := at[i].Sub(at[i-1]); gap < keyRetry(i) {
+			t.Errorf("exchange %d came %v after the one before, want %v", i, gap, keyRetry(i))
+		}
+	}
+	if len(at) < 10 {
+		t.Errorf("%d exchanges in a day", len(at))
+	}
+	h.down = false
+	w.keys = func(a ExchangeKeys) Event { return w.establish(a, h, "192.0.2.1") }
+	w.run(24 * time.Hour)
+	if r := w.row(0); r.Condition != Selected || r.Cookies != 8 {
+		t.Errorf("row %+v", r)
+	}
+	h.never(t)
 }
 
 // RFC 8915 section 4.2: "Clients MUST NOT reset the retry interval until they
@@ -341,6 +391,26 @@ func TestNTSPoolFillsItsSlots(t *testing.T) {
 	w.run(9 * 1100 * time.Second)
 	if r := w.row(1); r.Addr.Addr() != addr("192.0.2.4") || w.live() != 3 {
 		t.Errorf("row %+v", r)
+	}
+}
+
+// A member that answers with NAKs gets new keys from the pool, which may name
+// it again; so it is not denied.
+func TestNTSPoolMemberWithoutCookieKeys(t *testing.T) {
+	w := newWorld(t, config(src(ModeNTSPool, "pool.example", 2)))
+	w.host("192.0.2.1")
+	h := w.host("192.0.2.2")
+	w.keys = poolOf(w, "192.0.2.1", "192.0.2.2")
+	w.run(200 * time.Second)
+	id, poll := w.row(1).ID, time.Second<<w.row(1).Poll
+	h.naks(t)
+	w.run(4 * poll)
+	if r := w.row(1); r.ID != id || r.Addr.Addr() != addr("192.0.2.2") || r.Cookies != 8 {
+		t.Errorf("row %+v", r)
+	}
+	k, _ := all[ExchangeKeys](w)
+	if last := k[len(k)-1]; len(k) != 3 || !slices.Equal(last.Deny, []string{"192.0.2.1"}) {
+		t.Errorf("%d exchanges, the last denies %v", len(k), last.Deny)
 	}
 }
 

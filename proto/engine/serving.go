@@ -88,9 +88,6 @@ func (e *Engine) describe() (Snapshot, ClockStatus) {
 	switch {
 	case synced:
 		s.Leap, s.Stratum, s.RefID = est.Leap, v.stratum, v.refID
-		if s.Leap == proto.LeapUnsynchronised {
-			s.Leap = proto.LeapNone // holding over: nobody announces a leap
-		}
 		s.Reference = e.steering.last
 		s.RootDelay, s.RootDispersion = est.RootDelay, rootDispersion
 		status.Leap, status.EstError, status.MaxError = s.Leap, max(est.Sigma, 0), distance

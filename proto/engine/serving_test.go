@@ -52,6 +52,12 @@ func TestHoldover(t *testing.T) {
 	if during.Stratum != 2 || during.Leap != proto.LeapNone || during.RootDispersion <= before.RootDispersion {
 		t.Errorf("holding over: %+v, before %+v", during, before)
 	}
+	if d := during.RootDispersion; d < proto.FromSeconds(2*3600*dispersionRate) || during.DispersionRate < dispersionRate {
+		t.Errorf("after hours without a measurement the dispersion is %v", d)
+	}
+	if s := w.engine.Status(w.now()); s.Selected != 0 || !s.Synchronised {
+		t.Errorf("holding over: %d selected, synchronised %v", s.Selected, s.Synchronised)
+	}
 	for range 20 {
 		w.run(24 * time.Hour)
 		if s := w.snapshot; s.Stratum < 16 && s.RootDelay/2+s.RootDispersion >= maxDistance {
@@ -146,10 +152,38 @@ func TestReconfigured(t *testing.T) {
 	if n := len(w.incidents("source-removed")); n != 2 {
 		t.Errorf("%d sources removed", n)
 	}
+	// More must agree than there are.
+	cfg.Discipline.MinimumAgreeing = 7
+	w.happen(Reconfigured{Config: cfg})
+	w.run(100 * time.Second)
+	if r := w.row(1); r.Condition != NoMajority {
+		t.Errorf("with a minimum of seven: %+v", r)
+	}
 	w.happen(Reconfigured{Config: config()})
 	w.run(100 * time.Second)
-	if n := w.live(); n != 0 || len(w.open) != 0 {
+	if n := w.live(); n != 0 || len(w.open) != 0 || w.engine.Status(w.now()).Selected != 0 {
 		t.Errorf("%d live, open %v", n, w.open)
+	}
+	// A server that refused is not asked under a new name either.
+	w.engine.demobilise(netip.MustParseAddrPort("192.0.2.1:123"))
+	asked := len(w.hosts[netip.MustParseAddrPort("192.0.2.1:123")].asked)
+	w.happen(Reconfigured{Config: config(src(ModeServer, "192.0.2.1", 1))})
+	w.run(100 * time.Second)
+	if r := w.row(0); r.Condition != Demobilised || len(w.hosts[netip.MustParseAddrPort("192.0.2.1:123")].asked) != asked {
+		t.Errorf("refused server: %+v", r)
+	}
+}
+
+// The network comes back: who did not answer is asked at once.
+func TestUnreachableIsAskedWhenTheNetworkChanges(t *testing.T) {
+	w := newWorld(t, config(src(ModeServer, "192.0.2.1", 1)))
+	w.run(3600 * time.Second)
+	sends, _ := all[Send](w)
+	w.run(10 * time.Second)
+	w.happen(NetworkChanged{})
+	w.run(3 * time.Second)
+	if more, _ := all[Send](w); len(more) <= len(sends) || w.row(0).Condition != Unreachable {
+		t.Errorf("%d polls, then %d", len(sends), len(more))
 	}
 }
 

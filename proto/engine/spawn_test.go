@@ -202,6 +202,33 @@ func TestPoolReplacesTheDead(t *testing.T) {
 	}
 }
 
+func TestPoolByAddress(t *testing.T) {
+	w := newWorld(t, config(src(ModePool, "192.0.2.1", 2)))
+	w.host("192.0.2.1")
+	w.run(100 * time.Second)
+	if l, _ := all[Lookup](w); len(l) != 0 || w.live() != 1 {
+		t.Errorf("%d look-ups, %d live", len(l), w.live())
+	}
+}
+
+// Servers that are known to be bad do not replace each other; one is taken
+// only where there would be none.
+func TestPoolDoesNotGoInCircles(t *testing.T) {
+	w := newWorld(t, config(src(ModePool, "pool.example", 1)))
+	w.name("pool.example", "192.0.2.1", "192.0.2.2")
+	w.run(4 * time.Hour)
+	if n := len(w.incidents("source-new")); n != 2 || w.row(0).Addr.Addr() != addr("192.0.2.2") {
+		t.Errorf("%d sources were started, row %+v", n, w.row(0))
+	}
+	w.engine.now = w.now()
+	w.engine.demobilise(w.row(0).Addr)
+	w.perform(w.engine.take())
+	w.run(2 * time.Hour)
+	if w.row(0).Addr.Addr() != addr("192.0.2.1") {
+		t.Errorf("row %+v", w.row(0))
+	}
+}
+
 // One answer with many addresses does not own the pool.
 func TestAnswersAreBounded(t *testing.T) {
 	w := newWorld(t, config(src(ModePool, "pool.example", 2)))
