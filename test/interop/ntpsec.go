@@ -113,7 +113,7 @@ func (d *ntpsecd) achieved() (achievement, error) {
 	vars := variables(text)
 	milliseconds, err := strconv.ParseFloat(vars["offset"], 64)
 	if err != nil {
-		return a, nil //nolint:nilerr // an association that waits for its key exchange has no offset
+		return a, nil // an association that waits for its key exchange has no offset
 	}
 	a.offset = time.Duration(milliseconds * float64(time.Millisecond))
 	reach, err := strconv.ParseUint(vars["reach"], 0, 16)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -176,9 +177,7 @@ func (h *Host) command(p Program) (*exec.Cmd, error) {
 		return nil, err
 	}
 	files := map[string]string{"/etc/hosts": h.hosts, "/etc/resolv.conf": filepath.Join(h.Dir, "resolv.conf")}
-	for target, source := range p.Files {
-		files[target] = source
-	}
+	maps.Copy(files, p.Files)
 	text, err := json.Marshal(launchSpec{
 		NetNS: h.holder.Process.Pid, Root: p.Folder, Dir: h.Dir, Files: files, Work: p.Work, Devices: p.Devices, Urgent: p.Urgent, Args: p.Args,
 	})

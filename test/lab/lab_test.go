@@ -138,3 +138,53 @@ func TestOutputCarriesWhatAFailedProgramPrinted(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestSNMPCounter(t *testing.T) {
+	text := "Tcp: RtoMin ActiveOpens PassiveOpens\nTcp: 200 3 7\nUdp: InDatagrams NoPorts\nUdp: 41 2\n"
+	for name, want := range map[string]int{"ActiveOpens": 3, "PassiveOpens": 7} {
+		if got, err := snmpCounter(text, "Tcp:", name); err != nil || got != want {
+			t.Errorf("%s: %d, %v", name, got, err)
+		}
+	}
+	if _, err := snmpCounter(text, "Udp:", "PassiveOpens"); err == nil {
+		t.Error("a counter is found in the wrong table")
+	}
+}
+
+func TestUnixNanos(t *testing.T) {
+	for _, test := range []struct {
+		stamp [8]byte
+		want  time.Time
+	}{
+		{[8]byte{0x83, 0xaa, 0x7e, 0x80}, time.Unix(0, 0)},
+		{[8]byte{0x83, 0xaa, 0x7e, 0x80, 0x80}, time.Unix(0, 5e8)},
+		{[8]byte{}, time.Date(2036, 2, 7, 6, 28, 16, 0, time.UTC)},
+		{[8]byte{0, 0, 0, 1}, time.Date(2036, 2, 7, 6, 28, 17, 0, time.UTC)},
+	} {
+		if got := unixNanos(test.stamp[:]); got != test.want.UnixNano() {
+			t.Errorf("%x is %v, want %v", test.stamp, time.Unix(0, got).UTC(), test.want)
+		}
+	}
+}
+
+func TestFinalErrorEndsTheWait(t *testing.T) {
+	asked := 0
+	over := errors.New("over")
+	err := Eventually(t.Context(), time.Hour, func() error { asked++; return Final{over} })
+	if asked != 1 || !errors.Is(err, over) {
+		t.Errorf("%d questions, %v", asked, err)
+	}
+}
+
+func TestReadObservationRefusesTooMuch(t *testing.T) {
+	if _, err := ReadObservation(strings.NewReader("\x00\x00\x00\x00\x00\x10\x00\x01")); err == nil || !strings.Contains(err.Error(), "1 MiB") {
+		t.Errorf("got %v", err)
+	}
+	o, err := ReadObservation(strings.NewReader("\x00\x00\x00\x00\x00\x00\x00\x18{\"system\":{\"stratum\":3}}"))
+	if err != nil || o.System.Stratum != 3 {
+		t.Errorf("stratum %d, %v", o.System.Stratum, err)
+	}
+	if _, err := ReadObservation(strings.NewReader("\x00\x00")); err == nil {
+		t.Error("half a header passes")
+	}
+}
