@@ -128,7 +128,7 @@ func (s *sources) Import(path string) (*types.Package, error) {
 
 func (s *sources) files(pkg string) (files []*File) {
 	for _, f := range s.tree.Files {
-		if f.Package == pkg && !f.Test {
+		if f.Package == pkg && !f.Test && f.Built {
 			files = append(files, f)
 		}
 	}

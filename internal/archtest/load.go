@@ -1,10 +1,13 @@
 package archtest
 
 import (
+	"bytes"
 	"fmt"
 	"go/ast"
+	"go/build"
 	"go/parser"
 	"go/token"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -32,6 +35,7 @@ type File struct {
 	Name    string // from the module's root
 	Package string // its directory
 	Test    bool
+	Built   bool // for Linux on amd64; another file may declare the same for others
 	Imports []Import
 	*ast.File
 }
@@ -87,7 +91,11 @@ func (t *Tree) parse(module fs.FS, name string) error {
 	if err != nil {
 		return err
 	}
-	f := &File{Name: name, Package: path.Dir(name), Test: strings.HasSuffix(name, "_test.go"), File: parsed}
+	built, err := builtHere(name, src)
+	if err != nil {
+		return err
+	}
+	f := &File{Name: name, Package: path.Dir(name), Test: strings.HasSuffix(name, "_test.go"), Built: built, File: parsed}
 	for _, spec := range parsed.Imports {
 		p, err := strconv.Unquote(spec.Path.Value)
 		if err != nil {
@@ -154,4 +162,13 @@ func (t *Tree) own(imported string) (string, bool) {
 func standard(imported string) bool {
 	first, _, _ := strings.Cut(imported, "/")
 	return !strings.Contains(first, ".")
+}
+
+// builtHere reports whether the name of a file and its build constraints let it
+// be built for Linux on amd64.
+func builtHere(name string, src []byte) (bool, error) {
+	ctx := build.Default
+	ctx.GOOS, ctx.GOARCH = "linux", "amd64"
+	ctx.OpenFile = func(string) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(src)), nil }
+	return ctx.MatchFile(path.Dir(name), path.Base(name))
 }

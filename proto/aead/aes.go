@@ -12,6 +12,11 @@ type block [aes.BlockSize]byte
 // stream is a piece of keystream: as many blocks as are encrypted side by side.
 type stream [8 * aes.BlockSize]byte
 
+// atLeast is as many of the blocks as n octets need, if there are.
+func (s *stream) atLeast(n int) []byte {
+	return s[:(min(n, len(s))+aes.BlockSize-1)&^(aes.BlockSize-1)]
+}
+
 // newBlock is AES by crypto/aes, for processors without an implementation of
 // ours. It allocates.
 func newBlock(key []byte) cipher.Block {
@@ -30,8 +35,8 @@ func chainBlocks(b cipher.Block, x *block, m []byte) {
 	}
 }
 
-// streamBlocks is aesKey.keystream.
-func streamBlocks(b cipher.Block, out *stream, counter *block) {
+// streamBlocks is aesKey.keystream, for whole blocks.
+func streamBlocks(b cipher.Block, out []byte, counter *block) {
 	low := binary.BigEndian.Uint64(counter[8:])
 	for i := 0; i < len(out); i += aes.BlockSize {
 		o := out[i : i+aes.BlockSize]

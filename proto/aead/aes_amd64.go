@@ -44,12 +44,14 @@ func (k *aesKey) chain(x *block, m []byte) {
 	}
 }
 
-// keystream encrypts the counter and the numbers that follow it. Of the counter
-// the last 64 bits are incremented, which suffices where their first is zero.
-func (k *aesKey) keystream(out *stream, counter *block) {
+// keystream encrypts the counter and the numbers that follow it, at least n
+// octets of them if they fit. Of the counter the last 64 bits are incremented,
+// which suffices where their first is zero.
+func (k *aesKey) keystream(out *stream, counter *block, n int) {
 	if k.rounds == 0 {
-		streamBlocks(k.block, out, counter)
+		streamBlocks(k.block, out.atLeast(n), counter)
 	} else {
+		// Eight blocks side by side take hardly longer than one.
 		keystream(k.rounds, &k.schedule[0], &counter[0], &out[0])
 	}
 }

@@ -16,5 +16,8 @@ func (k *aesKey) set(key []byte) { k.block = newBlock(key) }
 // also is what the first is chained to.
 func (k *aesKey) chain(x *block, m []byte) { chainBlocks(k.block, x, m) }
 
-// keystream encrypts the counter and the numbers that follow it.
-func (k *aesKey) keystream(out *stream, counter *block) { streamBlocks(k.block, out, counter) }
+// keystream encrypts the counter and the numbers that follow it, at least n
+// octets of them if they fit.
+func (k *aesKey) keystream(out *stream, counter *block, n int) {
+	streamBlocks(k.block, out.atLeast(n), counter)
+}

@@ -28,6 +28,9 @@ var (
 // a server's (mode 3 or 4); anything else is ErrMode. A request with a short
 // nonce gets the additional padding that section 5.6 asks for. On an error
 // packet is returned as it was.
+//
+// packet's spare capacity must not overlap the other arguments. The field is
+// sealed in place: where there is room for it, only a may allocate.
 func AppendField(packet []byte, a AEAD, nonce, plaintext []byte) ([]byte, error) {
 	mode, err := protectedMode(packet)
 	if err != nil {
@@ -37,11 +40,16 @@ func AppendField(packet []byte, a AEAD, nonce, plaintext []byte) ([]byte, error)
 	if mode == proto.ModeClient {
 		extra = proto.AuthenticatorPadding(len(nonce))
 	}
-	sealed, err := a.Seal(nil, nonce, plaintext, packet)
+	out, at, err := proto.BeginAuthenticator(packet, len(nonce), len(plaintext)+a.Overhead(), extra)
 	if err != nil {
 		return packet, err
 	}
-	return proto.AppendAuthenticator(packet, nonce, sealed, extra)
+	copy(out[at:], nonce)
+	text := at + proto.NoncePadding(len(nonce))
+	if _, err := a.Seal(out[:text], nonce, plaintext, packet); err != nil {
+		return packet, err
+	}
+	return out, nil
 }
 
 // OpenField authenticates packet up to the authenticator field f, which came

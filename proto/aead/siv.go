@@ -85,6 +85,11 @@ func (k *Key) component(w *work, m []byte) {
 func (k *Key) s2v(w *work, nonce, plaintext, additional []byte) {
 	k.additional(w, additional)
 	k.component(w, nonce)
+	k.last(w, plaintext)
+}
+
+// last ends S2V with the plaintext.
+func (k *Key) last(w *work, plaintext []byte) {
 	w.x = block{}
 	if len(plaintext) < aes.BlockSize {
 		w.d.double()
@@ -120,7 +125,7 @@ func (k *Key) crypt(w *work, dst, src []byte, v *block) {
 	w.last[8] &= 0x7f
 	w.last[12] &= 0x7f
 	for len(src) > 0 {
-		k.ctr.keystream(&w.keystream, &w.last)
+		k.ctr.keystream(&w.keystream, &w.last, len(src))
 		n := subtle.XORBytes(dst, src, w.keystream[:])
 		dst, src = dst[n:], src[n:]
 	}

@@ -17,6 +17,8 @@ const (
 	prefixLen = headerLen + NonceLen
 	tagLen    = 16
 	keyLen    = 64 // AES-SIV-CMAC-512
+	// contentsLen is the length of the longest plaintext.
+	contentsLen = 2 + 2*keyLen
 )
 
 // Errors of cookies.

@@ -1,7 +1,6 @@
 package cookie
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 	"slices"
@@ -25,14 +24,14 @@ type Keyset struct {
 	primary uint32 // index of the key that seals
 }
 
-// key is one cookie key with its AEAD.
+// key is one cookie key, as it was drawn and prepared for use.
 type key struct {
 	raw  [keyLen]byte
-	aead aead.AEAD
+	aead *aead.Key
 }
 
 func newKey(raw [keyLen]byte) (key, error) {
-	a, err := aead.New(aead.AESSIVCMAC512, raw[:])
+	a, err := aead.NewKey(aead.AESSIVCMAC512, raw[:])
 	return key{raw: raw, aead: a}, err
 }
 
@@ -80,7 +79,7 @@ func (k *Keyset) Len() int { return len(k.keys) }
 // key-exchange server needs to know of a Keyset.
 type Sealer struct {
 	id   uint32
-	aead aead.AEAD
+	aead *aead.Key
 }
 
 // Newest returns the sealing half of the set.
@@ -104,42 +103,18 @@ func (k *Keyset) Seal(dst []byte, c Contents, nonce []byte) ([]byte, error) {
 //
 // The associated data is empty, the nonce is a component of its own.
 func (s Sealer) Seal(dst []byte, c Contents, nonce []byte) ([]byte, error) {
-	if len(nonce) != NonceLen {
-		return dst, fmt.Errorf("%w: %d octets instead of %d", ErrNonce, len(nonce), NonceLen)
-	}
-	plaintext, err := c.append(make([]byte, 0, 2+2*keyLen))
-	if err != nil {
-		return dst, err
-	}
-	out := slices.Grow(dst, Len(c.Algorithm))
-	out = binary.BigEndian.AppendUint32(out, s.id)
-	out = binary.BigEndian.AppendUint16(out, uint16(len(plaintext)+tagLen))
-	out = append(out, nonce...)
-	out, err = s.aead.Seal(out, nonce, plaintext, nil)
-	if err != nil {
-		return dst, err
-	}
-	return out, nil
+	return s.seal(s.aead, make([]byte, 0, contentsLen), dst, c, nonce)
 }
 
 // Open returns what was sealed into a cookie, in memory of its own. Octets
 // behind the ciphertext are ignored: a cookie comes out of an extension field
 // with its padding. Every failure is ErrOpen.
 func (k *Keyset) Open(cookie []byte) (Contents, error) {
-	if len(cookie) < prefixLen {
-		return Contents{}, ErrOpen
-	}
-	index := binary.BigEndian.Uint32(cookie) - k.offset
-	n := int(binary.BigEndian.Uint16(cookie[4:]))
-	nonce, ciphertext := cookie[headerLen:prefixLen], cookie[prefixLen:]
-	if uint64(index) >= uint64(len(k.keys)) || n > len(ciphertext) {
-		return Contents{}, ErrOpen
-	}
-	plaintext, err := k.keys[index].aead.Open(nil, nonce, ciphertext[:n], nil)
+	key, nonce, ciphertext, err := k.split(cookie)
 	if err != nil {
-		return Contents{}, ErrOpen
+		return Contents{}, err
 	}
-	return parseContents(plaintext)
+	return open(key, make([]byte, 0, contentsLen), nonce, ciphertext)
 }
 
 // Format keeps the keys out of everything that is printed.

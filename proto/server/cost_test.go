@@ -56,6 +56,54 @@ func TestPlainResponsesDoNotAllocate(t *testing.T) {
 	}
 }
 
+// TestProtectedResponsesDoNotAllocate, beyond what setting the client's two keys
+// takes: nothing, where package aead has an AES of its own.
+func TestProtectedResponsesDoNotAllocate(t *testing.T) {
+	for _, a := range []aead.Algorithm{aead.AESSIVCMAC256, aead.AESSIVCMAC512} {
+		var l aead.Local
+		secret := make([]byte, a.KeyLen())
+		key := testing.AllocsPerRun(100, func() {
+			if l.Set(a, secret) != nil {
+				t.Fatal("no key")
+			}
+		})
+		x, forged, damaged := associate(t, a), associate(t, a), associate(t, a)
+		forged.cookie[len(forged.cookie)-1] ^= 1
+		tampered := damaged.request(t, 0)
+		tampered[len(tampered)-1] ^= 1
+		denied := fullConfig(t)
+		denied.Access = access(t, Rule{prefixes(t, "0.0.0.0/0"), Deny}, Everyone())
+		place := field(nil, proto.FieldCookiePlaceholder, make([]byte, len(x.cookie)))
+		for _, test := range []struct {
+			name    string
+			cfg     Config
+			payload []byte
+			want    Verdict
+			keys    float64 // that are set
+		}{
+			{"one cookie", fullConfig(t), x.request(t, 0), AcceptedNTS, 2},
+			{"eight cookies", fullConfig(t), x.request(t, 7), AcceptedNTS, 2},
+			{"placeholder inside", fullConfig(t), x.seal(t, field(field(plain(4), proto.FieldUniqueIdentifier, uid(32)), proto.FieldCookie, x.cookie), place), AcceptedNTS, 2},
+			{"denied", denied, x.request(t, 0), DeniedNTS, 2},
+			{"forged cookie", fullConfig(t), forged.request(t, 0), NAKed, 0},
+			{"tampered request", fullConfig(t), tampered, NAKed, 1},
+		} {
+			r := New(test.cfg, seeded(1))
+			dst, s, q := make([]byte, 0, 2048), synchronised(), from("192.0.2.9", test.payload)
+			now := transmitAt(txTime)
+			n := testing.AllocsPerRun(200, func() {
+				q.Mono += 1e6
+				if _, v := r.Respond(dst, q, s, x.keys, now); v != test.want {
+					t.Fatalf("%v, %s: %v", a, test.name, v)
+				}
+			})
+			if n != test.keys*key {
+				t.Errorf("%v, %s: %v allocations, want %v", a, test.name, n, test.keys*key)
+			}
+		}
+	}
+}
+
 func benchmark(b *testing.B, payload func(x *association) []byte, want Verdict) {
 	x := associate(b, aead.AESSIVCMAC256)
 	r := New(fullConfig(b), seeded(1))

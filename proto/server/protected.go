@@ -47,7 +47,7 @@ func (r *Responder) protected(dst []byte, q *Request, m *query, s *TimeSnapshot,
 		}
 		v = AcceptedNTS
 	}
-	out, err := aead.AppendField(appendUniqueID(h.Append(dst), m.uniqueID), reply.s2c, reply.nonce, reply.plaintext)
+	out, err := aead.AppendField(appendUniqueID(h.Append(dst), m.uniqueID), &r.client, reply.nonce, reply.plaintext)
 	if err != nil {
 		return dst, Failed
 	}
@@ -58,17 +58,16 @@ func (r *Responder) protected(dst []byte, q *Request, m *query, s *TimeSnapshot,
 // decrypts what it hides: "use the cookie to recover the AEAD algorithm, C2S
 // key, and S2C key associated with the request, and then use the C2S key to
 // authenticate the packet and decrypt the ciphertext" (RFC 8915 section 5.7).
-// inner is valid until the next call.
+// keys are valid until the next call, inner until prepare.
 func (r *Responder) open(payload []byte, m *query, k *cookie.Keyset) (keys cookie.Contents, inner []byte, ok bool) {
-	keys, err := k.Open(m.cookie)
+	keys, err := r.cookies.Open(k, m.cookie)
 	if err != nil {
 		return keys, nil, false
 	}
-	c2s, err := aead.New(keys.Algorithm, keys.C2S)
-	if err != nil {
+	if err = r.client.Set(keys.Algorithm, keys.C2S); err != nil {
 		return keys, nil, false
 	}
-	inner, err = aead.OpenField(r.plaintext[:0], payload, m.auth, c2s)
+	inner, err = aead.OpenField(r.plaintext[:0], payload, m.auth, &r.client)
 	if err != nil {
 		return keys, nil, false
 	}
@@ -96,26 +95,23 @@ const innerFieldLen = 4
 // reply is the part of a protected response that does not need the time. Its
 // slices are valid until the next call.
 type reply struct {
-	s2c       aead.AEAD
 	nonce     []byte
 	plaintext []byte // of the authenticator: the new cookies
 }
 
-// prepare seals n new cookies for the client. Each is as long as the one it
-// sent, whose room in the request it takes, or that of a placeholder: that is
-// what keeps the response from being longer than the request.
+// prepare seals n new cookies for the client and sets the key for the response.
+// Each cookie is as long as the one the client sent, whose room in the request
+// it takes, or that of a placeholder: that is what keeps the response from being
+// longer than the request.
 func (r *Responder) prepare(k *cookie.Keyset, keys cookie.Contents, n int) (reply, bool) {
-	s2c, err := aead.New(keys.Algorithm, keys.S2C)
-	if err != nil {
-		return reply{}, false
-	}
 	random := r.random[:cookie.NonceLen*(n+1)]
 	if _, err := io.ReadFull(r.entropy, random); err != nil {
 		return reply{}, false
 	}
-	plaintext := r.plaintext[:0]
+	newest, plaintext := k.Newest(), r.plaintext[:0]
 	for i := range n {
-		r.cookie, err = k.Seal(r.cookie[:0], keys, random[cookie.NonceLen*i:][:cookie.NonceLen])
+		var err error
+		r.cookie, err = r.cookies.Seal(newest, r.cookie[:0], keys, random[cookie.NonceLen*i:][:cookie.NonceLen])
 		if err != nil {
 			return reply{}, false
 		}
@@ -125,5 +121,8 @@ func (r *Responder) prepare(k *cookie.Keyset, keys cookie.Contents, n int) (repl
 		}
 	}
 	r.plaintext = plaintext
-	return reply{s2c, random[cookie.NonceLen*n:][:s2c.NonceLen()], plaintext}, true
+	if r.client.Set(keys.Algorithm, keys.S2C) != nil {
+		return reply{}, false
+	}
+	return reply{random[cookie.NonceLen*n:][:r.client.NonceLen()], plaintext}, true
 }

@@ -4,6 +4,7 @@ import (
 	"io"
 
 	"github.com/ntpd-go/ntpd-go/proto"
+	"github.com/ntpd-go/ntpd-go/proto/aead"
 	"github.com/ntpd-go/ntpd-go/proto/cookie"
 )
 
@@ -46,6 +47,8 @@ type Responder struct {
 	random    [cookie.NonceLen * (maxCookies + 1)]byte
 	plaintext []byte
 	cookie    []byte
+	cookies   cookie.Worker
+	client    aead.Local // with the client's keys
 }
 
 // maxPlaintext is room for what a request or a response commonly hides; more
