@@ -79,6 +79,26 @@ func TestHoldover(t *testing.T) {
 	}
 }
 
+// However sure the discipline is of the frequency, what nobody measured for a
+// day is not known to better than 1 ppm of a day.
+func TestDispersionOfAnUnwatchedClock(t *testing.T) {
+	w := syncedWorld(t, 0)
+	w.run(300 * time.Second)
+	e := w.engine
+	e.now = w.now()
+	before, _ := e.describe()
+	e.serving.heard = w.mono.Add(-24 * time.Hour)
+	after, status := e.describe()
+	day := proto.FromSeconds(86400 * dispersionRate)
+	if before.RootDispersion >= day || after.RootDispersion != day || status.MaxError < day || after.Stratum != 2 {
+		t.Errorf("root dispersion %v, before %v, max error %v", after.RootDispersion, before.RootDispersion, status.MaxError)
+	}
+	e.serving.heard = w.mono.Add(-18 * 24 * time.Hour)
+	if s, status := e.describe(); s.Stratum != 16 || status.Synchronised {
+		t.Errorf("18 days later it serves %+v", s)
+	}
+}
+
 func TestUnfitSources(t *testing.T) {
 	self := addr("198.51.100.7")
 	for _, tt := range []struct {
@@ -152,6 +172,9 @@ func TestReconfigured(t *testing.T) {
 	if n := len(w.incidents("source-removed")); n != 2 {
 		t.Errorf("%d sources removed", n)
 	}
+	if est := w.engine.discipline.Source(w.now(), first.ID); est.Samples != 0 {
+		t.Errorf("the discipline still knows the source that is gone: %+v", est)
+	}
 	// More must agree than there are.
 	cfg.Discipline.MinimumAgreeing = 7
 	w.happen(Reconfigured{Config: cfg})
@@ -176,7 +199,9 @@ func TestReconfigured(t *testing.T) {
 
 // The network comes back: who did not answer is asked at once.
 func TestUnreachableIsAskedWhenTheNetworkChanges(t *testing.T) {
-	w := newWorld(t, config(src(ModeServer, "192.0.2.1", 1)))
+	s := src(ModeServer, "192.0.2.1", 1)
+	s.PollMin, s.PollStart = 10, 10
+	w := newWorld(t, config(s))
 	w.run(3600 * time.Second)
 	sends, _ := all[Send](w)
 	w.run(10 * time.Second)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -200,6 +201,7 @@ func TestClockThatRefuses(t *testing.T) {
 
 func TestPanicThresholdHalts(t *testing.T) {
 	w := syncedWorld(t, 2*86400*proto.Second) // a correction backwards by two days
+	w.engine.sources = append(w.engine.sources, newSource(3, src(ModeServer, "nowhere.example", 1)))
 	w.run(300 * time.Second)
 	if !w.halted {
 		t.Fatal("goes on")
@@ -287,25 +289,21 @@ func TestSuspendedMachineAsksAtOnce(t *testing.T) {
 
 func TestNoRandomnessHalts(t *testing.T) {
 	w := syncedWorld(t, 0)
-	w.run(time.Second)
-	w.engine.entropy = nil
-	w.engine.lives(func(_ *source, _ *slot, l *live) {
-		w.engine.stop(w.engine.sources[0], w.engine.sources[0].slots[0], "test")
-	})
-	w.engine.take()
+	w.run(300 * time.Second)
+	if w.snapshot.Stratum != 2 {
+		t.Fatalf("serves %+v", w.snapshot)
+	}
+	// The next source that is started finds none.
 	w.engine.entropy = broken{}
+	w.engine.now = w.now()
+	w.engine.stop(w.engine.sources[0], w.engine.sources[0].slots[0], "test")
+	w.perform(w.engine.take())
 	w.happen(NetworkChanged{})
-	if !w.halted {
-		t.Error("goes on without randomness")
+	if !w.halted || w.snapshot.Stratum != 16 || w.status.Synchronised {
+		t.Errorf("halted %v, serves %+v", w.halted, w.snapshot)
 	}
 }
 
 type broken struct{}
 
-func (broken) Read([]byte) (int, error) { return 0, errBroken }
-
-var errBroken = &brokenError{}
-
-type brokenError struct{}
-
-func (*brokenError) Error() string { return "broken" }
+func (broken) Read([]byte) (int, error) { return 0, errors.New("broken") }
