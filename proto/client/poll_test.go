@@ -66,7 +66,30 @@ func TestNothingIsDueEarly(t *testing.T) {
 	b.round()
 	b.wait(time.Second)
 	if o := b.advance(); o.Request != nil || o.Closed {
+		t.Errorf("between polls: %+v", o)
+	}
+	b.poll()
+	b.wait(oneWay)
+	if o := b.advance(); o.Request != nil || o.Closed {
+		t.Errorf("in flight: %+v", o)
+	}
+	b.round()
+}
+
+// A poll that is brought forward ends the exchange before it.
+func TestPollSoonInFlight(t *testing.T) {
+	b := newBench(t, false)
+	for range 8 {
+		b.round()
+	}
+	b.poll()
+	b.a.PollSoon(b.mono)
+	b.wait(quickInterval)
+	if o := b.advance(); o.Request == nil || !o.Closed {
 		t.Errorf("gave %+v", o)
+	}
+	if o := b.receive(b.answer()); o.Verdict != Accepted {
+		t.Errorf("its reply: %+v", o)
 	}
 }
 
