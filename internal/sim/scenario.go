@@ -129,7 +129,7 @@ type Queue struct {
 // Event is something that happens to the node under test.
 type Event struct {
 	At   float64 `json:"at"`
-	Kind string  `json:"kind"` // step (someone moves its clock), restart
+	Kind string  `json:"kind"` // step (someone moves its clock), suspend, leap (a second is inserted)
 	By   float64 `json:"by,omitempty"`
 }
 
@@ -144,6 +144,7 @@ type Limits struct {
 	Bounded   float64 `json:"bounded,omitempty"`    // least share of samples inside the published error
 	Halts     string  `json:"halts,omitempty"`      // it has to stop, and this is in the reason
 	Holds     bool    `json:"holds,omitempty"`      // the clock must never be corrected
+	Says      string  `json:"says,omitempty"`       // an incident with this code is reported
 }
 
 // File is a set of scenarios.

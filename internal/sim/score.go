@@ -11,25 +11,25 @@ import (
 
 // Result is what one run of a scenario came to. Errors are in seconds.
 type Result struct {
-	Scenario *Scenario
-	Seed     uint64
-	Square   float64 // mean squared error in the statistics window
-	Median   float64 // of the absolute error
-	P99      float64
-	Max      float64
-	Polls    float64 // an hour and server
-	To1ms    float64 // s; +Inf when never
-	To100us  float64
-	Bounded  float64 // share of samples inside the published error
-	Slack    float64 // median of the published error over the true one's bound
-	Sigma1   float64 // share within one published standard deviation
-	Sigma2   float64
-	Steps    int
-	Steered  bool
-	Halt     string
-	HaltAt   float64
-	Incident []Incident
-	Final    float64 // error at the end
+	Scenario  *Scenario
+	Seed      uint64
+	Square    float64 // mean squared error in the statistics window
+	Median    float64 // of the absolute error
+	P99       float64
+	Max       float64
+	Polls     float64 // an hour and server
+	To1ms     float64 // s; +Inf when never
+	To100us   float64
+	Bounded   float64 // share of samples inside the published error
+	Slack     float64 // median of the published error over the true one's bound
+	Sigma1    float64 // share within one published standard deviation
+	Sigma2    float64
+	Steps     int
+	Steered   bool
+	Halt      string
+	HaltAt    float64
+	Incidents []Incident
+	Final     float64 // error at the end
 }
 
 // settled is how long an error must stay small to count as converged.
@@ -71,7 +71,7 @@ func Run(s *Scenario, seed uint64, trace func(format string, args ...any)) (*Res
 		}
 	})
 	r.To1ms, r.To100us = reach1.time(), reach100.time()
-	r.Steps, r.Steered, r.Incident = w.steps, w.steered, w.incidents
+	r.Steps, r.Steered, r.Incidents = w.steps, w.steered, w.incidents
 	if w.halted != nil {
 		r.Halt, r.HaltAt = w.halted.Reason, w.clock.t
 	}

@@ -11,7 +11,8 @@ type responder struct {
 	rng      random
 	clock    *steered // nil when perfect
 	up, down path
-	polls    int // requests that were sent to it, in the statistics window
+	leap     bool // the announced second has passed
+	polls    int  // requests that were sent to it, in the statistics window
 }
 
 // offset of its clock at a true time.
@@ -56,7 +57,7 @@ func (s *responder) answer(t float64, request []byte) []byte {
 	}
 	at := s.epoch.Add(proto.FromSeconds(t)).Add(proto.FromSeconds(o))
 	h := proto.Header{
-		Leap: proto.Leap(m.Leap), Version: q.Version, Mode: proto.ModeServer, Stratum: max(m.Stratum, 1),
+		Leap: s.announces(), Version: q.Version, Mode: proto.ModeServer, Stratum: max(m.Stratum, 1),
 		Poll: q.Poll, Precision: -23, RefID: proto.RefIDText("SIM"),
 		RootDelay: proto.ToShort(proto.FromSeconds(m.RootDelay)), RootDispersion: proto.ToShort(proto.FromSeconds(m.Dispersion)),
 		Reference: at.Add(-proto.Second), Origin: q.Transmit, Receive: at, Transmit: at,
@@ -65,4 +66,12 @@ func (s *responder) answer(t float64, request []byte) []byte {
 		h.Stratum, h.RefID, h.Leap = 0, proto.RefIDText(m.Kiss), proto.LeapUnsynchronised
 	}
 	return h.Append(nil)
+}
+
+// announces is the leap indicator.
+func (s *responder) announces() proto.Leap {
+	if s.leap {
+		return proto.LeapNone
+	}
+	return proto.Leap(s.model.Leap)
 }

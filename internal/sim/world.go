@@ -275,6 +275,14 @@ func (w *world) happen(e Event) {
 		w.clock.err += e.By
 		w.clock.moved += e.By
 		w.handle(engine.Jumped{By: proto.FromSeconds(e.By)})
+	case "leap":
+		// True time repeats a second: everything else is a second ahead of it.
+		w.clock.epoch = w.clock.epoch.Add(-proto.Second)
+		for _, s := range w.servers {
+			s.epoch = s.epoch.Add(-proto.Second)
+			s.leap = true
+		}
+		w.handle(engine.Jumped{By: -proto.Second})
 	case "suspend":
 		w.clock.err += e.By // the hardware clock that bridged the sleep was off
 		w.clock.moved += e.By

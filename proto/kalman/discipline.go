@@ -23,6 +23,7 @@ type Discipline struct {
 
 	agreeing int
 	majority bool
+	told     bool          // somebody was told whether there is a majority
 	quiet    proto.Instant // until then samples are not used
 	usableAt proto.Instant // when the first source became fit; 0 before
 

@@ -47,6 +47,9 @@ var levelScale = [levels]float64{
 // outlierShare is the probability that a sample obeys no shape.
 const outlierShare = 0.01
 
+// outlierReach is how many of its standard deviations an outlier matters.
+const outlierReach = 3
+
 const (
 	invSqrt2Pi  = 0.39894228040143267794 // 1/√(2π)
 	sqrt2OverPi = 0.79788456080286535588
@@ -151,11 +154,18 @@ func normalBetween(lo, hi float64) normalInterval {
 	return normalInterval{0, diff, invSqrt2Pi * eh / diff, invSqrt2Pi * el / diff}
 }
 
-// outliers fills in the scores of a sample that obeys no shape, by level.
+// outliers fills in the scores of a sample that obeys no shape, by level. Its
+// density is a wide normal, and flat further out: what is far off says
+// nothing, however far it is.
 func outliers(v, s float64, x excess, out *[levels]score) {
 	for i := range out {
 		wide := 5 * (x.span/2 + float64(levelScale[i]*x.sigma) + x.sigma/2)
-		out[i] = normalScore(v, s+float64(wide*wide))
+		variance := s + float64(wide*wide)
+		if v*v > outlierReach*outlierReach*variance {
+			out[i] = score{expo: -outlierReach * outlierReach / 2.0, factor: invSqrt2Pi / math.Sqrt(variance)}
+			continue
+		}
+		out[i] = normalScore(v, variance)
 	}
 }
 

@@ -107,7 +107,7 @@ func (s *source) surprised(v, variance float64, x excess, at rawTime) bool {
 		return false
 	}
 	s.alarm = math.Abs(v)
-	if (v > 0) != (s.run > 0) {
+	if s.run == 0 || (v > 0) != (s.run > 0) {
 		s.run, s.runAt = 0, at
 	}
 	if v > 0 {

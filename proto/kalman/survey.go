@@ -15,9 +15,10 @@ func (d *Discipline) survey() {
 	}
 	at, origin := d.latest()
 	all := make([]interval, len(d.sources))
+	before := make([]State, len(d.sources))
 	voters := 0
 	for i, s := range d.sources {
-		was := s.state
+		before[i] = s.state
 		all[i] = interval{low: math.Inf(1), high: math.Inf(-1)}
 		middle, sigma := d.testimony(s, at, origin)
 		s.state, s.reason = s.fit(&d.set, sigma)
@@ -25,7 +26,7 @@ func (d *Discipline) survey() {
 			continue
 		}
 		r := s.radius(&d.set, sigma) + s.distance
-		all[i] = interval{middle - r, middle + r, s.cfg.Voting, was == Selected}
+		all[i] = interval{middle - r, middle + r, s.cfg.Voting, before[i] == Selected}
 		if s.cfg.Voting {
 			voters++
 		}
@@ -35,7 +36,7 @@ func (d *Discipline) survey() {
 	d.agreeing = agreeing
 	d.majority = agreeing >= d.set.MinimumAgreeing && 2*agreeing > voters
 	var fresh []*source
-	liars := 0
+	expelled := false
 	for i, s := range d.sources {
 		switch {
 		case s.state != NoMajority || !d.majority:
@@ -47,13 +48,13 @@ func (d *Discipline) survey() {
 		default:
 			s.state = Falseticker
 			d.expel(s)
-			if all[i].incumbent {
-				liars++
+			expelled = expelled || all[i].incumbent
+			if before[i] != Falseticker {
 				d.note(Note{Code: "source-falseticker", Warn: true, Source: s.id, Text: "it disagrees with the majority and is not used"})
 			}
 		}
 	}
-	if had != d.majority {
+	if had != d.majority || (!d.majority && !d.told && d.complete(voters)) {
 		d.announce(voters)
 	}
 	if !d.majority {
@@ -63,7 +64,7 @@ func (d *Discipline) survey() {
 		d.note(Note{Code: "source-selected", Source: s.id, Text: "it agrees with the majority"})
 	}
 	d.admit(fresh)
-	if len(fresh) > 0 || liars > 0 {
+	if len(fresh) > 0 || expelled {
 		d.reanchor()
 		d.dirty = true
 	}
@@ -100,7 +101,19 @@ func (d *Discipline) expel(s *source) {
 	}
 }
 
+// complete says whether all sources that could vote are measured, and there
+// are some.
+func (d *Discipline) complete(voters int) bool {
+	for _, s := range d.sources {
+		if s.cfg.Voting && s.state == Measuring {
+			return false
+		}
+	}
+	return voters > 0
+}
+
 func (d *Discipline) announce(voters int) {
+	d.told = true
 	if d.majority {
 		d.note(Note{Code: "majority", Text: fmt.Sprintf("%d of %d sources agree", d.agreeing, voters)})
 		return

@@ -1,0 +1,41 @@
+package sim
+
+import (
+	"os"
+	"testing"
+)
+
+// Every scenario of the suite keeps its limits, with more than one seed.
+func TestSuite(t *testing.T) {
+	all := scenarios(t, "testdata/suite.json")
+	for _, s := range all {
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			for seed := uint64(1); seed <= 2; seed++ {
+				r, err := Run(s, seed, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, bad := range r.Check() {
+					t.Errorf("seed %d: %s", seed, bad)
+				}
+				if t.Failed() {
+					t.Logf("see it: go run ./test/accuracy -scenarios internal/sim/testdata/suite.json -only '^%s$' -seeds %d -trace", s.Name, seed)
+				}
+			}
+		})
+	}
+}
+
+func scenarios(t *testing.T, name string) []*Scenario {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
