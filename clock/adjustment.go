@@ -60,8 +60,7 @@ func limit(a *kalman.Adjustment, unit, reach float64) plan {
 	asked := a.Slew / unit
 	p.total = units(float64(p.base)*unit + a.Slew)
 	got := float64(p.total - p.base)
-	if got*asked <= 0 {
-		p.total = p.base
+	if got == 0 {
 		return p
 	}
 	p.slew = longestSlew

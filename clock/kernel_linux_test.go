@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/clock/clocktest"
+	"github.com/ntpd-go/ntpd-go/proto"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,13 +18,32 @@ type adjtimex struct {
 	status             int32
 	state              int
 
+	broken       error // what every call ends with
 	unprivileged bool
+	stubborn     bool             // timers go off although they were stopped
+	meanwhile    func()           // happens once, when CLOCK_BOOTTIME is read
 	refuse       map[uint32]error // by a mode that is asked for
 	calls        int
 }
 
 func newAdjtimex(w *clocktest.World) *adjtimex {
 	return &adjtimex{World: w, tick: 10_000, status: unix.STA_UNSYNC, maxerror: 16_000_000, esterror: 16_000_000}
+}
+
+func (k *adjtimex) Boot() proto.Instant {
+	if f := k.meanwhile; f != nil {
+		k.meanwhile = nil
+		f()
+	}
+	return k.World.Boot()
+}
+
+func (k *adjtimex) AfterFunc(d time.Duration, f func()) func() bool {
+	stop := k.World.AfterFunc(d, f)
+	if k.stubborn {
+		return func() bool { return false }
+	}
+	return stop
 }
 
 // tickRate is what a microsecond a tick is in units of frequency.
@@ -59,6 +79,9 @@ func put[T ~int32 | ~int64](field *T, v int64) { *field = T(v) }
 
 // check is timekeeping_validate_timex.
 func (k *adjtimex) check(t *unix.Timex) error {
+	if k.broken != nil {
+		return k.broken
+	}
 	for mode, err := range k.refuse {
 		if t.Modes&mode != 0 {
 			return err

@@ -123,10 +123,8 @@ func (c *Software) steer(raw proto.Raw, step proto.Duration, p plan) proto.Times
 func (c *Software) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.closed {
-		c.closed = true
-		c.steer(c.times.Raw(), 0, plan{base: c.base, total: c.base})
-	}
+	c.closed = true
+	c.steer(c.times.Raw(), 0, plan{base: c.base, total: c.base})
 	return nil
 }
 

@@ -77,6 +77,9 @@ func TestSoftwareRefusesAnImpossibleOscillator(t *testing.T) {
 			t.Errorf("an oscillator that is wrong by %v", f)
 		}
 	}
+	for _, f := range []float64{0.125, -0.125} {
+		software(t, clock.SoftwareOptions{Times: newWorld(), Frequency: f})
+	}
 }
 
 // twins are the same software clock on two machines: one whose CLOCK_REALTIME
@@ -160,6 +163,63 @@ func TestConvertRefusesWhatItCannotPlace(t *testing.T) {
 	for range 1000 {
 		if _, _, err := c.Convert(w.Real()); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// interrupted is a machine on which something comes between most readings.
+type interrupted struct {
+	*clocktest.World
+	reads int
+}
+
+func (w *interrupted) Real() proto.Timestamp {
+	w.reads++
+	at := w.World.Real()
+	if w.reads%4 != 2 {
+		w.Advance(time.Duration(w.reads%4+1) * time.Millisecond)
+	}
+	return at
+}
+
+// TestConvertPicksTheTightestPair of several readings.
+func TestConvertPicksTheTightestPair(t *testing.T) {
+	w := &interrupted{World: newWorld()}
+	c := software(t, clock.SoftwareOptions{Times: w})
+	for range 8 {
+		stamp, want := w.World.Real(), now(t, c)
+		got, e, err := c.Convert(stamp)
+		if err != nil || e > 10*proto.Second/1_000_000 || got.Sub(want).Abs() > e {
+			t.Errorf("off by %v, error %v, %v", got.Sub(want), e, err)
+		}
+		w.reads += 3 // the quiet one comes at another place
+	}
+}
+
+// TestConvertOwnsUpToSmallSteps: a stamp that waited for longer than
+// CLOCK_REALTIME was set by may be from before or after that.
+func TestConvertOwnsUpToSmallSteps(t *testing.T) {
+	const ms = time.Millisecond
+	for _, by := range []time.Duration{ms / 2, -ms / 2} {
+		for _, before := range []bool{true, false} {
+			w := newWorld()
+			c := software(t, clock.SoftwareOptions{Times: w})
+			w.Advance(ms)
+			if !before {
+				w.Set(by)
+			}
+			stamp, want := w.Real(), now(t, c)
+			if before {
+				w.Set(by)
+			}
+			w.Advance(2 * ms)
+			got, e, err := c.Convert(stamp)
+			if err != nil || got.Sub(want).Abs() > e || e > proto.Second/1000 {
+				t.Errorf("step by %v, stamped before it: %v: off by %v, error %v, %v", by, before, got.Sub(want), e, err)
+			}
+			if _, e, err = c.Convert(w.Real()); err != nil || e > proto.Second/1_000_000 {
+				t.Errorf("step by %v: later the error is %v, %v", by, e, err)
+			}
 		}
 	}
 }

@@ -54,7 +54,7 @@ func newSystem(k kernel) (*System, error) {
 	if _, err := k.Adjtime(&t); err != nil {
 		return nil, explain("read", err)
 	}
-	c := &System{kernel: k, told: engine.ClockStatus{Leap: proto.LeapUnsynchronised, EstError: phaseLimit, MaxError: phaseLimit}}
+	c := &System{kernel: k, stop: func() bool { return false }, told: engine.ClockStatus{Leap: proto.LeapUnsynchronised, EstError: phaseLimit, MaxError: phaseLimit}}
 	c.plan = limit(&kalman.Adjustment{Frequency: frequency(&t)}, systemUnit, systemReach)
 	// What is left of a correction is kept even where the discipline that was
 	// given it is off. The kernel takes a zero for it only while it is on.
@@ -150,7 +150,7 @@ func (c *System) Apply(a kalman.Adjustment) (kalman.Applied, error) {
 	if err := c.run(p.total, step); err != nil {
 		return kalman.Applied{}, err
 	}
-	c.endTimer()
+	c.stop()
 	c.plan, c.running = p, p.slew > 0
 	if c.running {
 		c.slews++
@@ -197,7 +197,6 @@ func (c *System) timer(slew int) {
 // endSlew returns to the base frequency. If the kernel refuses, the slew is
 // tried to be ended again soon.
 func (c *System) endSlew() error {
-	c.endTimer()
 	if err := c.run(c.plan.base, 0); err != nil {
 		this := c.slews
 		c.stop = c.kernel.AfterFunc(time.Second, func() { c.timer(this) })
@@ -205,13 +204,6 @@ func (c *System) endSlew() error {
 	}
 	c.running = false
 	return nil
-}
-
-func (c *System) endTimer() {
-	if c.stop != nil {
-		c.stop()
-		c.stop = nil
-	}
 }
 
 // SetStatus tells the kernel what is known: whether the clock is synchronised,
@@ -241,7 +233,7 @@ func (c *System) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
-	c.endTimer()
+	c.stop()
 	if !c.running {
 		return nil
 	}

@@ -53,6 +53,10 @@ func TestSystemErrorsNameTheCall(t *testing.T) {
 	if _, err := clock.NewSystemOn(k); !errors.Is(err, unix.EINVAL) || !strings.Contains(err.Error(), "cannot adjust the system clock: clock_adjtime") {
 		t.Errorf("got %v", err)
 	}
+	k.broken = unix.ENOSYS
+	if _, err := clock.NewSystemOn(k); !errors.Is(err, unix.ENOSYS) || !strings.Contains(err.Error(), "cannot read the system clock: clock_adjtime") {
+		t.Errorf("got %v", err)
+	}
 }
 
 // TestSystemTakesOver begins on a kernel that others were steering by every
@@ -217,5 +221,62 @@ func TestSystemEndsASlewThatTheKernelHeldOnTo(t *testing.T) {
 	k.Advance(time.Second)
 	if k.freq != 0 || k.Timers() != 0 {
 		t.Errorf("not tried again: frequency %d, %d timers", k.freq, k.Timers())
+	}
+}
+
+// TestSystemTellsTimersApart: one that went off while another adjustment was
+// made comes too late.
+func TestSystemTellsTimersApart(t *testing.T) {
+	k := newAdjtimex(newWorld())
+	k.stubborn = true
+	c := takeOver(t, k)
+	apply := func(a kalman.Adjustment) {
+		if _, err := c.Apply(a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(kalman.Adjustment{Slew: 100e-6, For: 10 * time.Second})
+	apply(kalman.Adjustment{Slew: 50e-6, For: 20 * time.Second})
+	want := k.freq
+	k.Advance(15 * time.Second)
+	if k.freq != want {
+		t.Errorf("the timer of another slew ended this one: frequency %d, want %d", k.freq, want)
+	}
+	apply(kalman.Adjustment{Frequency: 1e-6})
+	calls := k.calls
+	k.Advance(15 * time.Second)
+	if k.calls != calls {
+		t.Error("the timer of a slew that was replaced did something")
+	}
+	apply(kalman.Adjustment{Slew: 50e-6, For: 20 * time.Second})
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	calls = k.calls
+	k.Advance(time.Minute)
+	if k.calls != calls {
+		t.Error("the timer of a closed clock did something")
+	}
+}
+
+// TestSystemIsLeftAloneOnceClosed: someone else may have it.
+func TestSystemIsLeftAloneOnceClosed(t *testing.T) {
+	k := newAdjtimex(newWorld())
+	c := takeOver(t, k)
+	if _, err := c.Apply(kalman.Adjustment{Slew: 50e-6, For: 20 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	calls := k.calls
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetStatus(engine.ClockStatus{}); !errors.Is(err, clock.ErrClosed) {
+		t.Errorf("took a status: %v", err)
+	}
+	if k.calls != calls {
+		t.Errorf("%d calls of a closed clock", k.calls-calls)
 	}
 }

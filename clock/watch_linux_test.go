@@ -2,6 +2,7 @@ package clock_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -70,18 +71,19 @@ func TestWatchIgnoresLeapSeconds(t *testing.T) {
 		tell(tt.leap)
 		watch := clock.NewWatch(c)
 		k.Set(tt.by)
-		var moved proto.Duration
-		for _, state := range []int{unix.TIME_OOP, unix.TIME_WAIT, unix.TIME_WAIT} {
-			k.state = state
-			ev, _ := watch.Look()
-			moved += ev.By
+		look := func(when string, want proto.Duration) {
+			t.Helper()
+			if ev, _ := watch.Look(); ev.By != want {
+				t.Errorf("%v and a step by %v, %s: looks like a step by %v, want %v", tt.leap, tt.by, when, ev.By, want)
+			}
 		}
+		k.state = unix.TIME_OOP
+		look("in it", tt.want)
+		k.state = unix.TIME_WAIT
+		look("behind it", 0)
 		tell(proto.LeapNone)
-		k.state = 0
-		ev, _ := watch.Look()
-		if moved += ev.By; moved != tt.want {
-			t.Errorf("%v and a step by %v look like a step by %v, want %v", tt.leap, tt.by, moved, tt.want)
-		}
+		k.state = unix.TIME_OK
+		look("announced no more", 0)
 		// The next leap second is another one, also if the announcement ends
 		// before anyone looks.
 		tell(tt.leap)
@@ -89,9 +91,35 @@ func TestWatchIgnoresLeapSeconds(t *testing.T) {
 		k.state = unix.TIME_WAIT
 		tell(proto.LeapNone)
 		k.state = unix.TIME_OK
-		if ev, _ := watch.Look(); ev.By != tt.want {
-			t.Errorf("the second time: %v", ev.By)
-		}
+		look("the second time", tt.want)
+
+		// It may happen while someone looks.
+		tell(tt.leap)
+		k.meanwhile = func() { k.Set(tt.by); k.state = unix.TIME_WAIT }
+		look("just now", tt.want)
+	}
+}
+
+// another is a clock of another package.
+type another struct {
+	clock.Clock
+	err error
+}
+
+func (a another) Now() (proto.Timestamp, error) { return 0, a.err }
+
+func TestWatchTakesAnotherClockAsUndisturbed(t *testing.T) {
+	k := newAdjtimex(newWorld())
+	watch := clock.NewWatch(another{Clock: takeOver(t, k)})
+	k.Set(time.Hour)
+	if ev, happened := watch.Look(); happened {
+		t.Errorf("%+v", ev)
+	}
+}
+
+func TestReadPassesErrorsOn(t *testing.T) {
+	if n, err := clock.Read(another{err: unix.EIO}); !errors.Is(err, unix.EIO) || n != (proto.Now{}) {
+		t.Errorf("%+v, %v", n, err)
 	}
 }
 

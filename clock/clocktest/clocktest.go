@@ -122,8 +122,8 @@ func frequency(f *fixture) {
 		if math.Abs(out.Frequency-want) > f.Unit/2*(1+1e-9) {
 			f.Errorf("frequency %v applied for %v: the unit is %v", out.Frequency, want, f.Unit)
 		}
-		if out.Slew != 0 || out.For != 0 || out.Step != 0 {
-			f.Errorf("a frequency became %+v", out)
+		if out.Slew != 0 || out.For != 0 || out.Step != 0 || f.Timers() != 0 {
+			f.Errorf("a frequency became %+v and %d timers", out, f.Timers())
 		}
 		f.near("gain in 1000 s", f.gain(1000*time.Second), proto.FromSeconds(out.Frequency*1000), 2*nanosecond)
 	}
@@ -179,6 +179,9 @@ func replace(f *fixture) {
 	f.apply(kalman.Adjustment{Slew: 100e-6, For: 10 * time.Second})
 	f.Advance(time.Second)
 	out := f.apply(kalman.Adjustment{Frequency: 5e-6})
+	if n := f.Timers(); n != 0 {
+		f.Errorf("%d timers wait for the end of no slew", n)
+	}
 	f.near("gain in 100 s", f.gain(100*time.Second), proto.FromSeconds(out.Frequency*100), 2*nanosecond)
 	f.apply(kalman.Adjustment{Slew: 100e-6, For: 10 * time.Second})
 	f.Advance(9 * time.Second)
@@ -232,12 +235,12 @@ func closing(f *fixture) {
 			f.Fatal(err)
 		}
 	}
+	if n := f.Timers(); n != 0 {
+		f.Errorf("%d timers are left", n)
+	}
 	f.near("gain in 100 s", f.gain(100*time.Second), proto.FromSeconds(out.Frequency*100), 2*nanosecond)
 	if _, err := f.Apply(kalman.Adjustment{Step: 1}); !errors.Is(err, clock.ErrClosed) {
 		f.Errorf("steered after it was closed: %v", err)
-	}
-	if n := f.Timers(); n != 0 {
-		f.Errorf("%d timers are left", n)
 	}
 }
 
@@ -252,7 +255,9 @@ func scale(f *fixture) {
 		f.near("the scale 30 s later", s.Time(f.Raw()).Sub(f.now()), 0, 3*nanosecond)
 	}
 	f.Advance(time.Minute)
-	f.near("the scale after a slew", f.Scale().Time(f.Raw()).Sub(f.now()), 0, 2*nanosecond)
+	s := f.Scale()
+	f.Advance(time.Minute)
+	f.near("the scale after a slew", s.Time(f.Raw()).Sub(f.now()), 0, 2*nanosecond)
 }
 
 // convert takes stamps and converts them later, as packets are, with own
