@@ -76,6 +76,9 @@ func (p *Process) Exited() (bool, error) {
 	}
 }
 
+// Pid is the process's number on the machine.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
 // Signal sends a signal to the program alone.
 func (p *Process) Signal(sig syscall.Signal) error { return p.cmd.Process.Signal(sig) }
 
