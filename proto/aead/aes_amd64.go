@@ -44,6 +44,20 @@ func (k *aesKey) chain(x *block, m []byte) {
 	}
 }
 
+// chains is chain for two chains, which do not depend on each other: each waits
+// for its last block, so that two take as long as one.
+func (k *aesKey) chains(x *block, m []byte, y *block, n []byte) {
+	if k.rounds > 0 {
+		both := min(len(m), len(n)) / aes.BlockSize
+		if both > 0 {
+			chain2(k.rounds, &k.schedule[0], &x[0], &m[0], &y[0], &n[0], both)
+		}
+		m, n = m[both*aes.BlockSize:], n[both*aes.BlockSize:]
+	}
+	k.chain(x, m)
+	k.chain(y, n)
+}
+
 // keystream encrypts the counter and the numbers that follow it, at least n
 // octets of them if they fit. Of the counter the last 64 bits are incremented,
 // which suffices where their first is zero.
@@ -66,6 +80,9 @@ func expand256(schedule, key *byte)
 
 //go:noescape
 func chain(rounds int, schedule, x, m *byte, blocks int)
+
+//go:noescape
+func chain2(rounds int, schedule, x, m, y, n *byte, blocks int)
 
 //go:noescape
 func keystream(rounds int, schedule, counter, out *byte)

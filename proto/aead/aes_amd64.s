@@ -154,6 +154,61 @@ chainLast:
 	MOVOU      X0, (DI)
 	RET
 
+#define ROUND2(n) \
+	MOVOU  (16*n)(SI), X2 \
+	AESENC X2, X0 \
+	AESENC X2, X5
+
+// func chain2(rounds int, schedule, x, m, y, n *byte, blocks int)
+TEXT ·chain2(SB), NOSPLIT, $0-56
+	MOVQ  rounds+0(FP), AX
+	MOVQ  schedule+8(FP), SI
+	MOVQ  x+16(FP), DI
+	MOVQ  m+24(FP), DX
+	MOVQ  y+32(FP), R8
+	MOVQ  n+40(FP), R9
+	MOVQ  blocks+48(FP), CX
+	MOVOU (DI), X0
+	MOVOU (R8), X5
+	MOVQ  AX, BX
+	SHLQ  $4, BX
+	MOVOU (SI), X3
+	MOVOU (SI)(BX*1), X4
+
+chain2Block:
+	MOVOU      (DX), X1
+	MOVOU      (R9), X6
+	PXOR       X3, X1
+	PXOR       X3, X6
+	PXOR       X1, X0
+	PXOR       X6, X5
+	ROUND2(1)
+	ROUND2(2)
+	ROUND2(3)
+	ROUND2(4)
+	ROUND2(5)
+	ROUND2(6)
+	ROUND2(7)
+	ROUND2(8)
+	ROUND2(9)
+	CMPQ       AX, $10
+	JEQ        chain2Last
+	ROUND2(10)
+	ROUND2(11)
+	ROUND2(12)
+	ROUND2(13)
+
+chain2Last:
+	AESENCLAST X4, X0
+	AESENCLAST X4, X5
+	ADDQ       $16, DX
+	ADDQ       $16, R9
+	DECQ       CX
+	JNZ        chain2Block
+	MOVOU      X0, (DI)
+	MOVOU      X5, (R8)
+	RET
+
 #define COUNTER(n, x) \
 	LEAQ   n(R8), R9   \
 	BSWAPQ R9          \

@@ -53,7 +53,16 @@ func TestAESAgreesWithCryptoCipher(t *testing.T) {
 			}
 			want, before := append(x[:], m...), bytes.Clone(m)
 			cipher.NewCBCEncrypter(b, make([]byte, 16)).CryptBlocks(want[16:], xorFirst(m, x))
-			k.chain(&x, m)
+			// The same beside another chain, longer or shorter.
+			x2, y := x, block{}
+			other := make([]byte, i%7*aes.BlockSize)
+			_, _ = r.Read(other)
+			yAlone := y
+			k.chain(&yAlone, other)
+			k.chains(&x2, m, &y, other)
+			if k.chain(&x, m); x2 != x || y != yAlone {
+				t.Fatalf("%d and %d octets side by side: %x and %x, alone %x and %x", len(m), len(other), x2, y, x, yAlone)
+			}
 			if !bytes.Equal(x[:], want[len(want)-16:]) || !bytes.Equal(m, before) {
 				t.Fatalf("CBC of %d octets: %x, want %x", len(m), x, want[len(want)-16:])
 			}

@@ -23,24 +23,40 @@ func (c *cmac) set(key []byte, w *work) {
 // sum leaves the CMAC of m in w.x.
 func (c *cmac) sum(w *work, m []byte) {
 	w.x = block{}
-	if whole := (len(m) - 1) &^ (aes.BlockSize - 1); whole > 0 {
-		c.key.chain(&w.x, m[:whole])
-		m = m[whole:]
-	}
-	c.finish(w, m)
+	c.finish(w, &w.x, c.key.chainHead(&w.x, m))
 }
 
-// finish adds the last of a message, 0 to 16 octets, to w.x, which is the CMAC
+// finish adds the last of a message, 0 to 16 octets, to x, which is the CMAC
 // then.
-func (c *cmac) finish(w *work, m []byte) {
+func (c *cmac) finish(w *work, x *block, m []byte) {
+	c.pad(&w.last, m)
+	c.key.chain(x, w.last[:])
+}
+
+// pad makes the last block of a message out of what is left of it, 0 to 16
+// octets.
+func (c *cmac) pad(last *block, m []byte) {
 	if len(m) == aes.BlockSize {
-		w.last = c.k1
-		xor(&w.last, (*block)(m))
-	} else {
-		w.last = block{}
-		copy(w.last[:], m)
-		w.last[len(m)] = 0x80
-		xor(&w.last, &c.k2)
+		*last = block(m)
+		xor(last, &c.k1)
+		return
 	}
-	c.key.chain(&w.x, w.last[:])
+	*last = block{}
+	copy(last[:], m)
+	last[len(m)] = 0x80
+	xor(last, &c.k2)
+}
+
+// wholeHead is how many octets of m are blocks in front of its last one, which
+// may be whole too.
+func wholeHead(m []byte) int { return max(len(m)-1, 0) &^ (aes.BlockSize - 1) }
+
+// chainHead chains the blocks in front of the last one of m to x and returns
+// what is left.
+func (k *aesKey) chainHead(x *block, m []byte) []byte {
+	n := wholeHead(m)
+	if n > 0 {
+		k.chain(x, m[:n])
+	}
+	return m[n:]
 }

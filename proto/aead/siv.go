@@ -24,9 +24,11 @@ type Key struct {
 // work is what a call works in. It lives on the heap, because what is given to
 // a cipher.Block must.
 type work struct {
-	x, last, d block
-	tail       [2 * aes.BlockSize]byte
-	keystream  stream
+	d             block // S2V
+	x, y, z       block // chains
+	last, lastToo block
+	tail          [2 * aes.BlockSize]byte
+	keystream     stream
 }
 
 // NewKey prepares a key, of which it keeps no reference and which must have
@@ -37,7 +39,8 @@ func NewKey(a Algorithm, key []byte) (*Key, error) {
 	if err := k.set(a, key, &w); err != nil {
 		return nil, err
 	}
-	k.additional(&w, nil)
+	w.d = k.zero
+	k.component(&w, nil)
 	k.empty, k.ready = w.d, true
 	return &k, nil
 }
@@ -60,57 +63,63 @@ func (k *Key) set(a Algorithm, key []byte, w *work) error {
 	return nil
 }
 
-// additional begins S2V (RFC 5297 section 2.4) and leaves D in w.d.
-func (k *Key) additional(w *work, additional []byte) {
-	if len(additional) == 0 && k.ready {
-		w.d = k.empty
-		return
-	}
-	w.d = k.zero
-	k.component(w, additional)
-}
-
-// component adds a component to D.
+// component adds a component to D (RFC 5297 section 2.4).
 func (k *Key) component(w *work, m []byte) {
 	k.mac.sum(w, m)
 	w.d.double()
 	xor(&w.d, &w.x)
 }
 
-// s2v leaves the synthetic initialisation vector in w.x. S2V sees the additional
+// s2v leaves the synthetic initialisation vector in w.y. S2V sees the additional
 // data, then the nonce, then the plaintext: "the final component -- i.e., the
 // string immediately preceding the plaintext in the vector input to S2V -- is
 // used for the nonce" (RFC 5297 section 3). The additional data is a component
 // even when it is empty, which S2V tells from one that is absent.
+//
+// The CMACs of the components, and that of the plaintext up to where D enters
+// it, do not depend on each other: two at a time take as long as one.
 func (k *Key) s2v(w *work, nonce, plaintext, additional []byte) {
-	k.additional(w, additional)
-	k.component(w, nonce)
-	k.last(w, plaintext)
+	key, head, tail := &k.mac.key, []byte(nil), plaintext
+	if n := len(plaintext) - aes.BlockSize; n > 0 {
+		n &^= aes.BlockSize - 1
+		head, tail = plaintext[:n], plaintext[n:]
+	}
+	w.x, w.y, w.z = block{}, block{}, block{}
+	nonce = key.chainHead(&w.z, nonce)
+	k.mac.pad(&w.lastToo, nonce)
+	if len(additional) == 0 && k.ready {
+		w.d = k.empty
+		key.chains(&w.z, w.lastToo[:], &w.y, head)
+	} else {
+		whole := wholeHead(additional)
+		key.chains(&w.x, additional[:whole], &w.y, head)
+		k.mac.pad(&w.last, additional[whole:])
+		key.chains(&w.x, w.last[:], &w.z, w.lastToo[:])
+		w.d = k.zero
+		w.d.double()
+		xor(&w.d, &w.x)
+	}
+	w.d.double()
+	xor(&w.d, &w.z)
+	k.end(w, tail)
 }
 
-// last ends S2V with the plaintext.
-func (k *Key) last(w *work, plaintext []byte) {
-	w.x = block{}
-	if len(plaintext) < aes.BlockSize {
+// end ends S2V with the plaintext, the whole blocks of which are in w.y already
+// except those that D is added to: its last 16 octets, which lie in the last
+// block and the one before ("xorend").
+func (k *Key) end(w *work, tail []byte) {
+	if len(tail) < aes.BlockSize {
 		w.d.double()
 		w.last = block{}
-		copy(w.last[:], plaintext)
-		w.last[len(plaintext)] = 0x80
+		copy(w.last[:], tail)
+		w.last[len(tail)] = 0x80
 		xor(&w.d, &w.last)
-		k.mac.finish(w, w.d[:])
+		k.mac.finish(w, &w.y, w.d[:])
 		return
 	}
-	// "xorend": D is added to the last 16 octets, which lie in the last block
-	// and the one before.
-	whole := (len(plaintext) - aes.BlockSize) &^ (aes.BlockSize - 1)
-	k.mac.key.chain(&w.x, plaintext[:whole])
-	tail := w.tail[:copy(w.tail[:], plaintext[whole:])]
+	tail = w.tail[:copy(w.tail[:], tail)]
 	xor((*block)(tail[len(tail)-aes.BlockSize:]), &w.d)
-	if len(tail) > aes.BlockSize {
-		k.mac.key.chain(&w.x, tail[:aes.BlockSize])
-		tail = tail[aes.BlockSize:]
-	}
-	k.mac.finish(w, tail)
+	k.mac.finish(w, &w.y, k.mac.key.chainHead(&w.y, tail))
 	clear(w.tail[:])
 }
 
@@ -139,9 +148,8 @@ func (k *Key) seal(w *work, dst, nonce, plaintext, additional []byte) ([]byte, e
 	k.s2v(w, nonce, plaintext, additional)
 	n := len(dst)
 	out := slices.Grow(dst, sivTagLen+len(plaintext))[:n+sivTagLen+len(plaintext)]
-	w.d = w.x
-	k.crypt(w, out[n+sivTagLen:], plaintext, &w.d)
-	copy(out[n:], w.d[:])
+	k.crypt(w, out[n+sivTagLen:], plaintext, &w.y)
+	copy(out[n:], w.y[:])
 	return out, nil
 }
 
@@ -157,7 +165,7 @@ func (k *Key) open(w *work, dst, nonce, ciphertext, additional []byte) ([]byte, 
 	out := slices.Grow(dst, len(text))[:n+len(text)]
 	k.crypt(w, out[n:], text, v)
 	k.s2v(w, nonce, out[n:], additional)
-	if subtle.ConstantTimeCompare(w.x[:], v[:]) != 1 {
+	if subtle.ConstantTimeCompare(w.y[:], v[:]) != 1 {
 		clear(out[n:])
 		return nil, ErrOpen
 	}

@@ -104,7 +104,9 @@ func (q *query) fields(b []byte) bool {
 	if q.cookie == nil || q.uniqueID == nil || !q.roomForNonce() {
 		return false
 	}
-	q.placeholders = countPlaceholders(b, proto.HeaderLen, proto.MinFieldLen, len(q.cookie))
+	if spare > 0 {
+		q.placeholders = countPlaceholders(b, proto.HeaderLen, proto.MinFieldLen, len(q.cookie))
+	}
 	return true
 }
 
