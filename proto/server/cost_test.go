@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/rand"
 	"testing"
 	"time"
 
@@ -106,7 +107,7 @@ func TestProtectedResponsesDoNotAllocate(t *testing.T) {
 
 func benchmark(b *testing.B, payload func(x *association) []byte, want Verdict) {
 	x := associate(b, aead.AESSIVCMAC256)
-	r := New(fullConfig(b), seeded(1))
+	r := New(fullConfig(b), rand.Reader)
 	dst, s, q := make([]byte, 0, 2048), synchronised(), from("192.0.2.9", payload(x))
 	now := transmitAt(txTime)
 	b.ReportAllocs()

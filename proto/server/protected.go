@@ -1,8 +1,6 @@
 package server
 
 import (
-	"io"
-
 	"github.com/ntpd-go/ntpd-go/proto"
 	"github.com/ntpd-go/ntpd-go/proto/aead"
 	"github.com/ntpd-go/ntpd-go/proto/cookie"
@@ -104,8 +102,8 @@ type reply struct {
 // it takes, or that of a placeholder: that is what keeps the response from being
 // longer than the request.
 func (r *Responder) prepare(k *cookie.Keyset, keys cookie.Contents, n int) (reply, bool) {
-	random := r.random[:cookie.NonceLen*(n+1)]
-	if _, err := io.ReadFull(r.entropy, random); err != nil {
+	random, ok := r.nonces.take(cookie.NonceLen * (n + 1))
+	if !ok {
 		return reply{}, false
 	}
 	newest, plaintext := k.Newest(), r.plaintext[:0]

@@ -43,8 +43,7 @@ type Config struct {
 // between calls. Several may share a Config.
 type Responder struct {
 	cfg       Config
-	entropy   io.Reader
-	random    [cookie.NonceLen * (maxCookies + 1)]byte
+	nonces    nonces
 	plaintext []byte
 	cookie    []byte
 	cookies   cookie.Worker
@@ -61,7 +60,7 @@ func New(cfg Config, entropy io.Reader) *Responder {
 	cfg.Versions &= Version3And4
 	return &Responder{
 		cfg:       cfg,
-		entropy:   entropy,
+		nonces:    nonces{entropy: entropy},
 		plaintext: make([]byte, 0, maxPlaintext),
 		cookie:    make([]byte, 0, maxPlaintext/maxCookies),
 	}
