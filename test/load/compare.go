@@ -75,7 +75,7 @@ func compare(o *order) error {
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", c.name, scenario, err)
 				}
-				say("round %d %-6s %-8s %v", round+1, scenario, c.name, r)
+				say("round %d %-6s %-13s %v", round+1, scenario, c.name, r)
 				c.results[scenario] = append(c.results[scenario], r)
 			}
 		}
@@ -105,7 +105,7 @@ func report(scenario string, all []*contender) {
 	}
 	for _, c := range all {
 		us := median(c, cpu)
-		line := fmt.Sprintf("%-6s %-8s %6.2f us each", scenario, c.name, us)
+		line := fmt.Sprintf("%-6s %-13s %6.2f us each", scenario, c.name, us)
 		if base > 0 {
 			line += fmt.Sprintf("  %.2f x chrony", us/base)
 		}
@@ -169,12 +169,16 @@ func (c *contender) launch(o *order) error {
 	p := lab.Program{Args: []string{"taskset", "-c", serverCPU}, Urgent: true, Log: "server.log"}
 	text := fmt.Sprintf(config, 0)
 	switch c.name {
-	case "ours":
+	case "ours", "ours-software":
 		bin, err := filepath.Abs(filepath.Join(o.bin, "ntp-daemon"))
 		if err != nil {
 			return err
 		}
-		p.Args = append(p.Args, bin, "-c", "/run/lab/server.conf", "--no-clock")
+		// Without sources it reads the system's clock and never touches it.
+		p.Args = append(p.Args, bin, "-c", "/run/lab/server.conf")
+		if c.name == "ours-software" {
+			p.Args = append(p.Args, "--no-clock")
+		}
 	case "chrony", "ntpd-rs":
 		folder, err := lab.OpenFolder("trixie", say)
 		if err == nil {
@@ -194,7 +198,7 @@ func (c *contender) launch(o *order) error {
 			p.Args = append(p.Args, "ntp-daemon", "-c", "/run/lab/server.conf")
 		}
 	default:
-		return fmt.Errorf("unknown server: ours, chrony or ntpd-rs")
+		return fmt.Errorf("unknown server: ours, ours-software, chrony or ntpd-rs")
 	}
 	if err := os.WriteFile(filepath.Join(c.host.Dir, "server.conf"), []byte(text), 0o644); err != nil {
 		return err

@@ -56,7 +56,7 @@ func run() error {
 	flag.BoolVar(&o.asJSON, "json", false, "print the result as JSON")
 	flag.StringVar(&o.bin, "bin", "bin", "folder with our ntp-daemon, for a comparison")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of a comparison")
-	flag.StringVar(&o.peers, "peers", "ours,chrony", "servers of a comparison: ours, chrony, ntpd-rs")
+	flag.StringVar(&o.peers, "peers", "ours,chrony", "servers of a comparison: ours, ours-software (its clock in user space), chrony, ntpd-rs")
 	flag.StringVar(&o.scenarios, "scenarios", "plain,many,nts", "loads of a comparison: plain, many, nts, nts8")
 	flag.Parse()
 	if flag.NArg() > 0 {
