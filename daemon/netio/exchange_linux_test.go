@@ -2,6 +2,7 @@ package netio
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -103,6 +104,19 @@ func TestExchangeBindsToAnInterface(t *testing.T) {
 	})
 	if err != nil || device != "lo" {
 		t.Errorf("bound to %q, %v", device, err)
+	}
+}
+
+func TestSenderHasTheZoneDialled(t *testing.T) {
+	dialled := netip.MustParseAddrPort("[fe80::1%lo]:123")
+	x := Exchange{to: dialled}
+	peer := &unix.SockaddrInet6{Addr: dialled.Addr().As16(), Port: 123, ZoneId: 1}
+	if from := x.from(peer); from != dialled {
+		t.Errorf("from %v, want %v", from, dialled)
+	}
+	peer.Addr[15] = 2
+	if from := x.from(peer); from != netip.MustParseAddrPort("[fe80::2]:123") {
+		t.Errorf("from %v", from)
 	}
 }
 

@@ -195,9 +195,13 @@ func TestExchangeRefused(t *testing.T) {
 
 func TestExchangeSendsOnce(t *testing.T) {
 	_, to := listen(t, "127.0.0.1")
-	x := dial(t, to, make(chan Result, 1))
+	out := make(chan Result, 1)
+	x := dial(t, to, out)
 	if err := x.Send([]byte("a")); err != nil {
 		t.Fatal(err)
+	}
+	if r := next(t, out); r.Kind != Transmitted {
+		t.Fatalf("got %+v", r)
 	}
 	if x.Send([]byte("b")) == nil {
 		t.Error("a second request left from the same port")
@@ -206,6 +210,82 @@ func TestExchangeSendsOnce(t *testing.T) {
 	x.Close() // does no harm
 	if err := x.Send([]byte("c")); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("send on a closed exchange: %v", err)
+	}
+}
+
+// TestExchangeReportsTransmissionOnce keeps the exchange open beyond the wait
+// for the kernel's timestamp.
+func TestExchangeReportsTransmissionOnce(t *testing.T) {
+	server, to := listen(t, "127.0.0.1")
+	out := make(chan Result)
+	x := dial(t, to, out)
+	if err := x.Send([]byte("request")); err != nil {
+		t.Fatal(err)
+	}
+	if r := next(t, out); r.Kind != Transmitted {
+		t.Fatalf("got %+v", r)
+	}
+	for end := time.Now().Add(3 * stampWait); time.Now().Before(end); {
+		if _, err := server.WriteToUDPAddrPort([]byte("answer"), x.Local()); err != nil {
+			t.Fatal(err)
+		}
+		if r := next(t, out); r.Kind != Received {
+			t.Fatalf("got %+v", r)
+		}
+	}
+}
+
+func TestExchangeThatCannotSendReportsNothingElse(t *testing.T) {
+	server, to := listen(t, "127.0.0.1")
+	out := make(chan Result)
+	x := dial(t, to, out)
+	err := x.Send(make([]byte, 1<<16))
+	if !errors.Is(err, syscall.EMSGSIZE) || Failure(err).Text != "could not send to "+to.String()+": message too long" {
+		t.Fatalf("got %v", err)
+	}
+	for end := time.Now().Add(3 * stampWait); time.Now().Before(end); {
+		if _, err := server.WriteToUDPAddrPort([]byte("answer"), x.Local()); err != nil {
+			t.Fatal(err)
+		}
+		if r := next(t, out); r.Kind != Received {
+			t.Fatalf("got %+v", r)
+		}
+	}
+}
+
+// TestExchangeDrainsItsSocket: the poller tells of a full queue once.
+func TestExchangeDrainsItsSocket(t *testing.T) {
+	server, to := listen(t, "127.0.0.1")
+	out := make(chan Result)
+	x := dial(t, to, out)
+	for i := range 50 { // while nobody takes the first one
+		if _, err := server.WriteToUDPAddrPort([]byte{byte(i)}, x.Local()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 50 {
+		if r := next(t, out); r.Payload[0] != byte(i) {
+			t.Fatalf("got %d, want %d", r.Payload[0], i)
+		}
+	}
+}
+
+func TestDialTakesIPv4InIPv6(t *testing.T) {
+	server, to := listen(t, "127.0.0.1")
+	out := make(chan Result)
+	c := NewClient(out)
+	defer c.Close()
+	mapped := netip.AddrPortFrom(netip.AddrFrom16(to.Addr().As16()), to.Port())
+	x, err := c.Dial(1, mapped, engine.Route{Family: engine.IPv4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	if _, err := server.WriteToUDPAddrPort([]byte("answer"), x.Local()); err != nil {
+		t.Fatal(err)
+	}
+	if r := next(t, out); r.From != to {
+		t.Errorf("from %v, want %v", r.From, to)
 	}
 }
 

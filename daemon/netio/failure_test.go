@@ -39,6 +39,7 @@ func TestFailureClasses(t *testing.T) {
 		{fmt.Errorf("x: %w", ErrNotSupported), engine.Failure{Class: engine.ClassNotSupported}},
 		{fmt.Errorf("%w to x", ErrNoRoute), engine.Failure{Class: engine.ClassNetwork}},
 		{lookupError("x", context.DeadlineExceeded), engine.Failure{Class: engine.ClassDNS}},
+		{answerError(to, &net.OpError{Op: "read", Err: errors.New("odd")}), engine.Failure{Class: engine.ClassOther, Text: "no answer from 192.0.2.1:123: odd"}},
 		{errors.New("surprise"), engine.Failure{Class: engine.ClassOther, Text: "surprise"}},
 	} {
 		got := Failure(tt.err)
@@ -85,6 +86,7 @@ func TestLookup(t *testing.T) {
 		{host: "192.0.2.1", route: engine.Route{Proxy: "socks5://[::1]:1"}, class: engine.ClassNotSupported},
 		{host: "192.0.2.1", route: engine.Route{Family: engine.IPv6}, class: engine.ClassDNS},
 		{host: "2001:db8::1", route: engine.Route{Family: engine.IPv4}, class: engine.ClassDNS},
+		{host: "::ffff:192.0.2.1", route: engine.Route{Family: engine.IPv4}, want: "[192.0.2.1]"},
 		{host: "localhost", route: engine.Route{Family: engine.IPv4}, want: "[127.0.0.1]"}, // by /etc/hosts
 		{host: "", class: engine.ClassDNS},
 		{host: "bad name", class: engine.ClassDNS},
@@ -97,6 +99,16 @@ func TestLookup(t *testing.T) {
 		} else if got := fmt.Sprint(addrs); got != tt.want {
 			t.Errorf("%q %+v: %s, want %s", tt.host, tt.route, got, tt.want)
 		}
+	}
+}
+
+func TestLookupLeavesOutWhatIsOutOfReach(t *testing.T) {
+	if addrs, err := (Resolver{}).Lookup(t.Context(), "127.0.0.1", engine.Route{}); err != nil || len(addrs) != 1 {
+		t.Errorf("%v, %v", addrs, err)
+	}
+	_, err := Resolver{}.Lookup(t.Context(), "fe80::1%nosuch0", engine.Route{})
+	if !errors.Is(err, ErrNoRoute) || !strings.Contains(err.Error(), "fe80::1%nosuch0") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -17,7 +17,7 @@ var ErrNoRoute = errors.New("no route")
 // Resolver turns names into addresses. The zero value asks the system's
 // sources, /etc/hosts first where the system does.
 type Resolver struct {
-	// Net is the resolver to ask; nil is net.DefaultResolver.
+	// Net is the resolver to ask; nil is the default one.
 	Net *net.Resolver
 	// Reachable says whether there is a route; nil is the function of that
 	// name.
@@ -31,16 +31,13 @@ func (r Resolver) Lookup(ctx context.Context, host string, route engine.Route) (
 	if route.Proxy != "" {
 		return nil, fmt.Errorf("%w: look-up of %q through the proxy %s", ErrNotSupported, host, route.Proxy)
 	}
-	resolver, reachable := r.Net, r.Reachable
-	if resolver == nil {
-		resolver = net.DefaultResolver
-	}
+	reachable := r.Reachable
 	if reachable == nil {
 		reachable = Reachable
 	}
 	found, err := literal(host, route.Family)
 	if found == nil && err == nil {
-		found, err = resolver.LookupNetIP(ctx, family(route.Family), host)
+		found, err = r.Net.LookupNetIP(ctx, family(route.Family), host)
 	}
 	if err != nil {
 		return nil, lookupError(host, err)
