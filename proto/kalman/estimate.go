@@ -29,8 +29,8 @@ func (d *Discipline) Estimate(now proto.Now) Estimate {
 	e.RootDelay = d.root.delay
 	age := max(d.clock.raw(now.Wall).since(d.joint.at), 0)
 	e.RootDispersion = proto.FromSeconds(d.root.dispersion.Seconds() + float64(confidence*sigma) +
-		math.Abs(offset.Seconds()) + float64(tolerance*age) + d.alarm())
-	e.DispersionRate = tolerance + max(confidence*(grown-sigma)/horizon, 0)
+		math.Abs(offset.Seconds()) + astray(age) + d.alarm())
+	e.DispersionRate = (astray(age+slopeTime)-astray(age))/slopeTime + max(confidence*(grown-sigma)/horizon, 0)
 	e.Synchronised = d.corrected && e.RootDispersion.Seconds() < maxDistance
 	if e.Synchronised {
 		e.Leap = d.leap
@@ -39,6 +39,12 @@ func (d *Discipline) Estimate(now proto.Now) Estimate {
 		}
 	}
 	return e
+}
+
+// astray is how far the clock may have gone in a time without a sample, if
+// the frequency changed.
+func astray(age float64) float64 {
+	return float64(tolerance * age * min(age/toleranceTime, 1))
 }
 
 // alarm is the largest innovation that is impossible and not explained yet.

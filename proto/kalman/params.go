@@ -42,7 +42,7 @@ const (
 	serverDrift = 1e-6
 	// pollRatio: the prediction may be this much worse (in variance) than a
 	// perfect share of one sample before the next is due.
-	pollRatio = 3.0
+	pollRatio = 5.0
 	// rampSamples are taken at each poll interval before the next longer one.
 	rampSamples = 4
 	// patience is how long after the first usable source the others may still
@@ -58,8 +58,11 @@ const (
 	// confidence is how many standard deviations the published error is.
 	confidence = 3
 	// tolerance is what an oscillator may change its frequency by at any
-	// moment, s/s: crystals follow the temperature by some millionths.
-	tolerance = 5e-6
+	// moment, s/s: crystals follow the temperature by some millionths. The
+	// longer nothing is heard the likelier it did: the published error allows
+	// for all of it from toleranceTime on (s), before for a growing part.
+	tolerance     = 5e-6
+	toleranceTime = 1024.0
 	// meddling is how far the clock may move against the monotonic clock
 	// unexplained, s (as in ntpd-rs); both may be off by meddlingRate.
 	meddling, meddlingRate = 5.0, 1e-3
@@ -68,6 +71,8 @@ const (
 	// leapSlack is how long around a leap second servers may disagree about
 	// it, s.
 	leapSlack = 5
+	// slopeTime is over how long the growth of the published error is taken, s.
+	slopeTime = 16.0
 	// horizon is the longest interval between two publications, for the growth
 	// of the published error in between.
 	horizon = 1024
