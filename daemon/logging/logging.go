@@ -40,7 +40,7 @@ type Options struct {
 	Path    string   // file to append to; empty for Output
 	Colours *bool    // nil: on a terminal
 	Output  *os.File // nil: standard output
-	Journal bool     // Output goes to the journal, which has its own timestamps
+	Journal bool     // Output goes to the journal, which has timestamps and levels of its own
 }
 
 // Log is an open log.
@@ -69,10 +69,6 @@ func Open(o Options) (*Log, error) {
 	return &Log{Logger: slog.New(handler(s, o, terminal)), sink: s}, nil
 }
 
-// UnderJournal reports whether a stream goes to the journal, from the value
-// of the variable JOURNAL_STREAM that systemd sets.
-func UnderJournal(journalStream string) bool { return journalStream != "" }
-
 // handler picks the format.
 func handler(w io.Writer, o Options, terminal bool) slog.Handler {
 	colours := terminal
@@ -82,16 +78,10 @@ func handler(w io.Writer, o Options, terminal bool) slog.Handler {
 	if colours || terminal {
 		return tint.NewTextHandler(w, &tint.Options{Level: o.Level, TimeFormat: time.TimeOnly, NoColor: !colours, ReplaceAttr: nameTrace})
 	}
-	replace := nameTrace
 	if o.Journal && o.Path == "" {
-		replace = func(groups []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey && len(groups) == 0 {
-				return slog.Attr{}
-			}
-			return nameTrace(groups, a)
-		}
+		return newJournal(w, o.Level)
 	}
-	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: o.Level, ReplaceAttr: replace})
+	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: o.Level, ReplaceAttr: nameTrace})
 }
 
 // nameTrace gives the trace level its name.

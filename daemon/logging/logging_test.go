@@ -84,14 +84,26 @@ func TestAFailedReopenKeepsTheOldFile(t *testing.T) {
 	}
 }
 
-func TestTheJournalGetsNoTimestamps(t *testing.T) {
-	for journal, want := range map[bool]bool{true: false, false: true} {
-		var b bytes.Buffer
-		l := slog.New(handler(&b, Options{Journal: journal, Level: LevelTrace}, false))
-		l.Info("x", "k", 1)
-		if got := strings.Contains(b.String(), "time="); got != want {
-			t.Errorf("journal %v: %q", journal, b.String())
-		}
+func TestTheJournalHasTimesAndLevels(t *testing.T) {
+	var b bytes.Buffer
+	l := slog.New(handler(&b, Options{Journal: true, Level: slog.LevelDebug}, false)).With("a", 1).WithGroup("g")
+	l.Log(t.Context(), LevelTrace, "t")
+	l.Debug("d", "k", "v")
+	l.Info("i", "time", "mine", "level", "mine")
+	l.Warn("w")
+	l.Error("two\nlines")
+	want := `<7>msg=d a=1 g.k=v
+<6>msg=i a=1 g.time=mine g.level=mine
+<4>msg=w a=1
+<3>msg="two\nlines" a=1
+`
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
+	b.Reset()
+	slog.New(handler(&b, Options{Journal: true, Path: "x"}, false)).Info("x")
+	if !strings.Contains(b.String(), "time=") || strings.Contains(b.String(), "<6>") {
+		t.Errorf("a file is not the journal: %q", b.String())
 	}
 }
 
