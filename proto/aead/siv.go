@@ -59,7 +59,7 @@ func (k *Key) set(a Algorithm, key []byte, w *work) error {
 	k.ctr.set(key[len(key)/2:])
 	w.d = block{}
 	k.mac.sum(w, w.d[:])
-	k.zero, k.ready = w.x, false
+	k.zero = w.x
 	return nil
 }
 

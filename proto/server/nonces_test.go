@@ -39,13 +39,13 @@ func TestNoncesFailWithTheirSource(t *testing.T) {
 	var r nonces
 	good := seeded(6)
 	r.entropy = io.MultiReader(io.LimitReader(good, int64(len(r.buffer))+7), iotest.ErrReader(errors.New("broken")))
-	for left := len(r.buffer); left >= 144; left -= 144 {
-		if _, ok := r.take(144); !ok {
+	for left := len(r.buffer); left >= 128; left -= 96 {
+		if _, ok := r.take(96); !ok {
 			t.Fatal("no octets while the source works")
 		}
 	}
-	for range 3 {
-		if b, ok := r.take(144); ok || b != nil {
+	for _, n := range []int{128, 16, 128} { // of which 96 octets were left before
+		if b, ok := r.take(n); ok || b != nil {
 			t.Fatalf("%x out of a source that fails", b)
 		}
 	}

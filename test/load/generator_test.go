@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,9 +21,10 @@ import (
 // world is a server in this process, whose answers are changed before they are
 // sent.
 type world struct {
-	addr     netip.AddrPort
-	sessions []*session
-	stop     func() // and then the following may be read
+	addr      netip.AddrPort
+	sessions  []*session
+	elsewhere atomic.Bool // answers go to another address
+	stop      func()      // and then the following may be read
 
 	sources map[netip.AddrPort]int // of requests
 	seen    map[string]bool        // cookies
@@ -61,6 +63,9 @@ func serve(t *testing.T, stratum uint8, sessions int, tamper func(n int, answer 
 			w.note(buffer[:size], from)
 			q := server.Request{Payload: buffer[:size], From: from, Rx: proto.Stamp{At: now()}}
 			answer, _ := r.Respond(nil, q, snapshot, keys, now)
+			if w.elsewhere.Load() {
+				from = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 9, 9, 9}), from.Port())
+			}
 			for _, b := range tamper(n, answer) {
 				_, _ = conn.WriteToUDPAddrPort(b, from)
 			}
@@ -209,6 +214,15 @@ func TestWrongAnswersAreFound(t *testing.T) {
 		if r.Wrong != 1 || r.Answered != r.Sent-1 || !strings.Contains(r.FirstWrong, test.want) {
 			t.Errorf("%s: %v", test.name, r)
 		}
+	}
+}
+
+// TestAnswersToAnotherAddressAreFound: they come to our port all the same.
+func TestAnswersToAnotherAddressAreFound(t *testing.T) {
+	w := serve(t, 1, 0, honest)
+	w.elsewhere.Store(true)
+	if r := send(t, load{server: w.addr}); r.Wrong != r.Sent || !strings.Contains(r.FirstWrong, "sent to 127.9.9.9, not to 127.0.0.1") {
+		t.Error(r)
 	}
 }
 
