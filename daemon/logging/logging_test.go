@@ -48,6 +48,66 @@ func TestAFileIsAppendedToAndReopened(t *testing.T) {
 	}
 }
 
+func TestOpenSaysWhyNot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "missing", "log")
+	_, err := Open(Options{Path: path})
+	if want := "log file " + path + ": no such file or directory (make its directory writable, or choose another log-path)"; err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+func TestALogIsNotForEveryone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	l, err := Open(Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm()&^0o640 != 0 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	file := l.sink.w
+	if err := l.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.Write(nil); err == nil {
+		t.Error("the old file is still open")
+	}
+	file = l.sink.w
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.Write(nil); err == nil {
+		t.Error("the log is still open")
+	}
+}
+
+func TestAStreamStaysOpen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "stream")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	l, err := Open(Options{Output: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Reopen(); err != nil {
+		t.Error(err)
+	}
+	l.Info("one")
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	l.Info("two")
+	if b, _ := os.ReadFile(path); messages(string(b)) != "one two" {
+		t.Errorf("the stream holds %q", b)
+	}
+	if l, err := Open(Options{}); err != nil || l.sink.w != os.Stdout {
+		t.Errorf("logs to %v, %v", l.sink.w, err)
+	}
+}
+
 // messages are the msg values of a text log, or whole lines without one.
 func messages(log string) string {
 	var out []string
@@ -128,6 +188,17 @@ func TestLevels(t *testing.T) {
 	l.Log(t.Context(), LevelTrace, "deep")
 	if !strings.Contains(b.String(), "level=TRACE") {
 		t.Errorf("got %q", b.String())
+	}
+	b.Reset()
+	l.Info("x", "level", LevelTrace, "n", 1)
+	l.WithGroup("g").Info("y", "level", LevelTrace)
+	if strings.Contains(b.String(), "g.level=TRACE") {
+		t.Errorf("someone's own level: %q", b.String())
+	}
+	for name, want := range map[string]slog.Level{"trace": LevelTrace, "DEBUG": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError} {
+		if got, err := ParseLevel(name); err != nil || got != want {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
 	}
 	if _, err := ParseLevel("loud"); err == nil || !strings.Contains(err.Error(), `"loud": use trace`) {
 		t.Errorf("got %v", err)

@@ -16,7 +16,8 @@ import (
 // WriteFile replaces a file: it writes a temporary one beside it, syncs it,
 // renames it over the old one and syncs the directory. mode is the new file's.
 // On an error the old content is still there, and no temporary file stays
-// behind. Errors name the absolute path and what to do.
+// behind. A symbolic link stays one: the file that it leads to is replaced.
+// Errors name the absolute path and what to do.
 func WriteFile(path string, data []byte, mode fs.FileMode) error {
 	return writeFile(disk{}, path, data, mode)
 }
@@ -47,15 +48,19 @@ func writeFile(on filesystem, path string, data []byte, mode fs.FileMode) (err e
 			err = explain(abs, err)
 		}
 	}()
-	dir := filepath.Dir(abs)
-	f, err := on.create(dir, "."+filepath.Base(abs)+".*")
+	target := abs
+	if real, err := filepath.EvalSymlinks(abs); err == nil {
+		target = real
+	}
+	dir := filepath.Dir(target)
+	f, err := on.create(dir, "."+filepath.Base(target)+".*")
 	if err != nil {
 		return err
 	}
 	if err := fill(f, data, mode); err != nil {
 		return errors.Join(err, on.remove(f.Name()))
 	}
-	if err := on.rename(f.Name(), abs); err != nil {
+	if err := on.rename(f.Name(), target); err != nil {
 		return errors.Join(err, on.remove(f.Name()))
 	}
 	return on.syncDir(dir)

@@ -135,13 +135,57 @@ func TestAFailureLosesNothing(t *testing.T) {
 	}
 }
 
+func TestALinkStaysOne(t *testing.T) {
+	dir := t.TempDir()
+	real, link := filepath.Join(dir, "a", "keys"), filepath.Join(dir, "b")
+	if err := os.Mkdir(filepath.Dir(real), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(real, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join("a", "keys"), link); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(link, []byte("new"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(real); err != nil || string(b) != "new" {
+		t.Errorf("the file holds %q, %v", b, err)
+	}
+	if to, err := os.Readlink(link); err != nil || to != filepath.Join("a", "keys") {
+		t.Errorf("the link leads to %q, %v", to, err)
+	}
+	alone(t, real)
+}
+
+func TestErrorsNameTheAbsolutePath(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if err := WriteFile("missing/keys", nil, 0o600); err == nil || !strings.HasPrefix(err.Error(), "could not write "+dir+"/missing/keys: ") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := ReadFile("keys", 1); err == nil || !strings.HasPrefix(err.Error(), "could not read "+dir+"/keys: ") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheDirectoryIsSynced(t *testing.T) {
+	if err := (disk{}).syncDir(filepath.Join(t.TempDir(), "missing")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	if err := (disk{}).syncDir(t.TempDir()); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestErrorsSayWhatToDo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "missing", "keys")
 	err := WriteFile(path, nil, 0o600)
 	if want := "could not write " + path + ": no such file or directory; make the directory " + filepath.Dir(path); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %v", err, want)
 	}
-	for cause, hint := range map[error]string{syscall.ENOSPC: "make room", syscall.EROFS: "read-only", fs.ErrPermission: "let the daemon write"} {
+	for cause, hint := range map[error]string{syscall.ENOSPC: "make room", syscall.EROFS: "choose a path on another", fs.ErrPermission: "let the daemon write"} {
 		if got := explain("/x/y", cause).Error(); !strings.Contains(got, hint) || strings.Contains(got, "\n") {
 			t.Errorf("%v: %q", cause, got)
 		}
