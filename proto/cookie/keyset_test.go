@@ -78,9 +78,9 @@ func TestFewerStaleKeys(t *testing.T) {
 	for range 6 {
 		k = mustRotate(t, k, r, 7)
 	}
-	old, recent := mustSeal(t, k, contents256, 1), []byte(nil)
+	old := mustSeal(t, k, contents256, 1)
 	k = mustRotate(t, k, r, 7)
-	recent = mustSeal(t, k, contents256, 2)
+	recent := mustSeal(t, k, contents256, 2)
 	k = mustRotate(t, k, r, 1)
 	if k.Len() != 2 {
 		t.Errorf("%d keys", k.Len())
