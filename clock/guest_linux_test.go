@@ -1,0 +1,189 @@
+package clock_test
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/ntpd-go/ntpd-go/clock"
+	"github.com/ntpd-go/ntpd-go/proto"
+	"github.com/ntpd-go/ntpd-go/proto/engine"
+	"github.com/ntpd-go/ntpd-go/proto/kalman"
+	"golang.org/x/sys/unix"
+)
+
+// guestMark stands on the kernel command line of the laboratory's virtual
+// machine, whose clock is its own.
+const guestMark = "ntpd-go-guest"
+
+// guest skips a test that moves the clock of the machine it runs on, unless
+// that is the laboratory's.
+func guest(t *testing.T) {
+	t.Helper()
+	line, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, word := range bytes.Fields(line) {
+		if string(word) == guestMark {
+			return
+		}
+	}
+	t.Skip("this is not the laboratory's virtual machine")
+}
+
+func timex(t *testing.T, modes unix.Timex) unix.Timex {
+	t.Helper()
+	if _, err := unix.ClockAdjtime(unix.CLOCK_REALTIME, &modes); err != nil {
+		t.Fatal(err)
+	}
+	return modes
+}
+
+// TestGuestSystem drives a real kernel the way the model is driven.
+func TestGuestSystem(t *testing.T) {
+	guest(t)
+	machine := clock.Machine()
+	ahead := func() proto.Duration { // of the clock, on the one nobody steers
+		least := proto.MaxDuration
+		for range 100 { // interruptions only make it larger
+			raw := machine.Raw()
+			real := machine.Real()
+			d := real.Sub(0) - proto.FromStd(time.Duration(raw))
+			if e := machine.Raw() - raw; e < 20_000 || least == proto.MaxDuration {
+				least = min(least, d)
+			}
+		}
+		return least
+	}
+	near := func(what string, got, want, within float64) {
+		t.Helper()
+		t.Logf("%s: %.9f, want %.9f", what, got, want)
+		if math.Abs(got-want) > within {
+			t.Errorf("%s: %.9f, want %.9f", what, got, want)
+		}
+	}
+
+	// Others left corrections under way.
+	timex(t, unix.Timex{Modes: unix.ADJ_STATUS | unix.ADJ_OFFSET | unix.ADJ_TIMECONST, Status: unix.STA_PLL, Offset: 300_000, Constant: 2})
+	timex(t, unix.Timex{Modes: unix.ADJ_OFFSET_SINGLESHOT, Offset: 400_000})
+	timex(t, unix.Timex{Modes: unix.ADJ_TICK | unix.ADJ_FREQUENCY, Tick: 10_001, Freq: 65536})
+	c, err := clock.NewSystem()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := timex(t, unix.Timex{}); got.Tick != 10_000 || got.Freq != 101*65536 || got.Offset != 0 || got.Status&^unix.STA_NANO != unix.STA_UNSYNC {
+		t.Errorf("taken over: %+v", got)
+	}
+	if left := timex(t, unix.Timex{Modes: unix.ADJ_OFFSET_SS_READ}); left.Offset != 0 {
+		t.Errorf("adjtime goes on: %d", left.Offset)
+	}
+	watch := clock.NewWatch(c)
+	apply := func(a kalman.Adjustment) kalman.Applied {
+		t.Helper()
+		out, err := c.Apply(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+
+	apply(kalman.Adjustment{})
+	before, raw := ahead(), machine.Raw()
+	time.Sleep(5 * time.Second)
+	near("rate without a frequency", (ahead()-before).Seconds()/time.Duration(machine.Raw()-raw).Seconds(), 0, 10e-6)
+
+	out := apply(kalman.Adjustment{Frequency: 300e-6})
+	before, raw = ahead(), machine.Raw()
+	time.Sleep(5 * time.Second)
+	near("rate at 300 ppm", (ahead()-before).Seconds()/time.Duration(machine.Raw()-raw).Seconds(), out.Frequency, 10e-6)
+
+	apply(kalman.Adjustment{})
+	for _, by := range []float64{1.25, -0.75, 3600.000000001, -7200.5} {
+		before = ahead()
+		out = apply(kalman.Adjustment{Step: proto.FromSeconds(by)})
+		near("step", (ahead() - before).Seconds(), by, 100e-6)
+		near("applied at", out.At.Sub(machine.Real()).Seconds(), 0, 10e-3)
+	}
+
+	before = ahead()
+	out = apply(kalman.Adjustment{Slew: 400e-6, For: 2 * time.Second})
+	time.Sleep(4 * time.Second)
+	near("slew", (ahead() - before).Seconds(), out.Slew*out.For.Seconds(), 50e-6)
+	if got := timex(t, unix.Timex{}); got.Freq != 0 {
+		t.Errorf("the slew did not end: frequency %d", got.Freq)
+	}
+
+	if err := c.SetStatus(engine.ClockStatus{Synchronised: true, MaxError: proto.Second / 100, EstError: proto.Second / 1000}); err != nil {
+		t.Fatal(err)
+	}
+	apply(kalman.Adjustment{Step: proto.Second})
+	if got := timex(t, unix.Timex{}); got.Status&^unix.STA_NANO != 0 || got.Maxerror < 10_000 || got.Maxerror > 11_000 || got.Esterror != 1000 {
+		t.Errorf("the status after a step: %+v", got)
+	}
+	if ev, happened := watch.Look(); happened {
+		t.Errorf("our own steps look like %+v", ev)
+	}
+
+	// Someone else sets the clock: the kernel tells at once.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	reports := make(chan engine.Jumped, 1)
+	go watch.Run(ctx, time.Hour, func(ev engine.Jumped) { reports <- ev })
+	time.Sleep(time.Second) // it listens
+	timex(t, unix.Timex{Modes: unix.ADJ_SETOFFSET, Time: unix.Timeval{Sec: -3, Usec: 250_000}})
+	select {
+	case ev := <-reports:
+		near("seen", ev.By.Seconds(), -2.75, 100e-6)
+	case <-ctx.Done():
+		t.Error("a step of another was not seen")
+	}
+	cancel()
+
+	apply(kalman.Adjustment{Frequency: -20e-6, Slew: 100e-6, For: time.Hour})
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	near("frequency left behind", float64(timex(t, unix.Timex{}).Freq)/65536, -20, 0.001)
+}
+
+// TestGuestLeapSecond lets the kernel insert one, which is not a jump.
+func TestGuestLeapSecond(t *testing.T) {
+	guest(t)
+	c, err := clock.NewSystem()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	now := time.Now().UTC()
+	midnight := now.Truncate(24 * time.Hour).Add(24 * time.Hour)
+	if _, err := c.Apply(kalman.Adjustment{Step: proto.FromStd(midnight.Add(-3 * time.Second).Sub(now))}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetStatus(engine.ClockStatus{Synchronised: true, Leap: proto.LeapInsert}); err != nil {
+		t.Fatal(err)
+	}
+	watch := clock.NewWatch(c)
+	mono := clock.Machine().Boot()
+	for at := now; at.Before(midnight.Add(time.Second)); at = time.Now().UTC() {
+		if ev, happened := watch.Look(); happened {
+			t.Errorf("at %v: %+v", at, ev)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if took := clock.Machine().Boot().Sub(mono); took < 4900*time.Millisecond {
+		t.Errorf("the kernel inserted no second: 4 s took %v", took)
+	}
+	if err := c.SetStatus(engine.ClockStatus{Synchronised: true}); err != nil {
+		t.Fatal(err)
+	}
+	if ev, happened := watch.Look(); happened {
+		t.Errorf("afterwards: %+v", ev)
+	}
+}
