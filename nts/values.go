@@ -190,9 +190,11 @@ func Rooted(server string) string {
 
 // SameServer reports whether two server names name the same server: without
 // regard to case and to one trailing dot, and addresses by value.
-func SameServer(a, b string) bool { return canonical(a) == canonical(b) }
+func SameServer(a, b string) bool { return CanonicalServer(a) == CanonicalServer(b) }
 
-func canonical(name string) string {
+// CanonicalServer is the one spelling of a server name that SameServer
+// compares.
+func CanonicalServer(name string) string {
 	if addr, err := netip.ParseAddr(name); err == nil {
 		return addr.Unmap().String()
 	}

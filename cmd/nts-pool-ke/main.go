@@ -107,7 +107,7 @@ func readConfig(path string) (*config.PoolConfig, error) {
 func serve(ctx context.Context, cfg *config.PoolConfig, files *files, listener net.Listener, log *logging.Log) error {
 	sources := make([]pool.Source, 0, len(cfg.KeyExchangeServers))
 	for _, s := range cfg.KeyExchangeServers {
-		sources = append(sources, pool.Source{Domain: s.Domain, Port: s.Port})
+		sources = append(sources, pool.Source{Domain: s.Domain, Port: s.Port, Weight: 1})
 	}
 	p, err := pool.New(pool.Config{
 		Listener: listener,

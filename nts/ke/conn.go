@@ -8,6 +8,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +32,22 @@ type Target struct {
 	// Roots are the authorities that may vouch for the certificate; nil are
 	// the system's.
 	Roots *x509.CertPool
+
+	// Network is "tcp4" or "tcp6" to use only such addresses, or empty.
+	Network string
+
+	// Sessions lets TLS resume a session with the server. Nothing can then be
+	// exported from the connection: a key exchange gives every client keys of
+	// a handshake of its own. Nil resumes nothing.
+	Sessions tls.ClientSessionCache
 }
+
+// ErrFamily is a server without an address of the network that was asked for.
+var ErrFamily = errors.New("it has no address of this family")
+
+// ErrResumable is an attempt to take keys out of a connection that may be a
+// resumed one.
+var ErrResumable = errors.New("no keys are taken out of a connection that may be resumed")
 
 func (t *Target) name() string {
 	name := t.ServerName
@@ -48,6 +65,7 @@ type Conn struct {
 	target Target
 	state  tls.ConnectionState
 	remote netip.AddrPort
+	heard  bool // an octet has come since the last request
 }
 
 // Connect makes a connection. Every error is an *Error.
@@ -67,6 +85,9 @@ func (c *Client) connect(ctx context.Context, target Target) (*Conn, *Error) {
 		if addrs, err = c.lookup(ctx, target.Host, target.Port); err != nil {
 			return nil, networkError("look up the name", contextCause(ctx, err))
 		}
+	}
+	if addrs = target.usable(addrs); len(addrs) == 0 {
+		return nil, &Error{Class: ClassDNS, What: "look up the name", Err: ErrFamily}
 	}
 	raw, err := c.dial(ctx, addrs)
 	if err != nil {
@@ -97,12 +118,25 @@ func (c *Client) connect(ctx context.Context, target Target) (*Conn, *Error) {
 	return conn, nil
 }
 
+// usable leaves the addresses of the target's network.
+func (t *Target) usable(addrs []netip.AddrPort) []netip.AddrPort {
+	if t.Network != "tcp4" && t.Network != "tcp6" {
+		return addrs
+	}
+	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.AddrPort) bool {
+		return a.Addr().Unmap().Is4() != (t.Network == "tcp4")
+	})
+}
+
 func (c *Client) tlsConfig(target Target) *tls.Config {
 	config := harden(&tls.Config{
 		ServerName: target.name(),
 		RootCAs:    target.Roots,
 		Time:       c.Now,
 	})
+	if target.Sessions != nil {
+		config.SessionTicketsDisabled, config.ClientSessionCache = false, target.Sessions
+	}
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		if c.Certificate != nil {
 			if cert := c.Certificate(); cert != nil {
@@ -211,9 +245,14 @@ func (c *Conn) RoundTrip(ctx context.Context, request []byte) (response []byte, 
 	}
 	release := c.bind(ctx)
 	defer release()
+	c.heard = false
 	if _, err := c.tls.Write(request); err != nil {
 		return fail("send the request", err)
 	}
+	if _, err := c.reader.Peek(1); err != nil {
+		return fail("read the answer", err)
+	}
+	c.heard = true
 	if response, err = readMessage(c.reader, nts.MaxResponse); err != nil {
 		return fail("read the answer", err)
 	}
@@ -223,8 +262,29 @@ func (c *Conn) RoundTrip(ctx context.Context, request []byte) (response []byte, 
 // Remote is the address of the server.
 func (c *Conn) Remote() netip.AddrPort { return c.remote }
 
-// Export takes key material out of the connection.
+// Heard reports whether the server has sent anything since the last request.
+func (c *Conn) Heard() bool { return c.heard }
+
+// Rest watches a connection between two exchanges until ctx ends. It reports
+// whether the connection can be used again: a server that has closed it, or
+// that says something unasked, must not answer the next request on it.
+func (c *Conn) Rest(ctx context.Context) bool {
+	c.tls.SetDeadline(time.Time{})
+	stop := context.AfterFunc(ctx, func() { c.tls.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	_, err := c.reader.Peek(1)
+	return ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// Resumed reports whether the handshake resumed a session.
+func (c *Conn) Resumed() bool { return c.state.DidResume }
+
+// Export takes key material out of the connection. It fails with ErrResumable
+// if the target had Sessions.
 func (c *Conn) Export(label string, context []byte, length int) ([]byte, error) {
+	if c.target.Sessions != nil {
+		return nil, ErrResumable
+	}
 	return c.state.ExportKeyingMaterial(label, context, length)
 }
 

@@ -50,6 +50,9 @@ type Front struct {
 	// Timeout bounds a whole exchange: handshake, request and answer.
 	Timeout time.Duration
 
+	// Handshake and Request bound these parts of it, if they are not 0.
+	Handshake, Request time.Duration
+
 	// Connections bounds those that are open at once; more of them wait in
 	// the kernel's queue.
 	Connections int
@@ -156,6 +159,7 @@ func (f *Front) serveConn(ctx context.Context, conn net.Conn, config *tls.Config
 		remote:  addrPort(conn.RemoteAddr()),
 	}
 	p.startExchange()
+	p.hurry(f.Handshake)
 	if err := p.tls.Handshake(); err != nil {
 		f.Outcome(Outcome{HandshakeFailed, p.remote, fmt.Sprintf("%.200q", err.Error())})
 		return
@@ -172,6 +176,8 @@ func (f *Front) serveConn(ctx context.Context, conn net.Conn, config *tls.Config
 		return
 	}
 	p.reader = bufio.NewReaderSize(p.tls, 1024)
+	p.tls.SetReadDeadline(p.deadline)
+	p.hurry(f.Request)
 	f.Handle(ctx, p)
 	p.close()
 }
@@ -205,6 +211,13 @@ func (p *Peer) startExchange() {
 	p.deadline = time.Now().Add(p.timeout)
 	p.tls.SetReadDeadline(p.deadline)
 	p.tls.SetWriteDeadline(p.deadline.Add(writeGrace))
+}
+
+// hurry bounds the wait for what the client does next, within the exchange.
+func (p *Peer) hurry(limit time.Duration) {
+	if by := time.Now().Add(limit); limit > 0 && by.Before(p.deadline) {
+		p.tls.SetReadDeadline(by)
+	}
 }
 
 // ReadRequest reads the request of the running exchange. The error is for

@@ -6,23 +6,24 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/nts"
-	"github.com/ntpd-go/ntpd-go/proto/aead"
 )
 
 // mostPicks bounds the sources that are tried for one client: one and three
 // more.
 const mostPicks = 4
 
+// prepareTimeout bounds what one source may take before keys are sent.
+const prepareTimeout = time.Second
+
 // broker finds a source for each client.
 type broker struct {
-	members  []*member
-	upstream upstream
-	turn     func() uint64 // 0, 1, 2, ...
+	members atomic.Pointer[[]*member] // in the order of the configuration
+	uniform func(uint64) uint64       // a random number below its argument
 
-	log     *slog.Logger // about sources
 	strange *slog.Logger // about what a stranger can cause
 }
 
@@ -31,167 +32,214 @@ var errNoSource = errors.New("could not find a valid KE server")
 
 // serve answers one client. The error is for the log; the response is there in
 // every case.
-func (b *broker) serve(ctx context.Context, q nts.KeyExchange, export nts.Exporter) (nts.Response, error) {
+func (b *broker) serve(ctx context.Context, q nts.KeyExchange, from family, export nts.Exporter) (nts.Response, error) {
 	if !slices.Contains(q.Protocols, nts.NTPv4) {
 		return nts.NoOverlap{}, nil
 	}
 	keys := &handover{export: export}
 	overlap := true // false once a source answered and had no algorithm in common
-	var last error
-
-	picks := b.order(q)
-	for _, m := range picks[:min(len(picks), mostPicks)] {
-		conn, algorithm, err := b.prepare(ctx, m, q)
+	last := errors.New("the client denies all of them")
+	draw, legs := b.draw(q, from)
+	tried, seen := 0, 0
+	for tried < mostPicks && ctx.Err() == nil {
+		i, ok := draw.next(b.uniform)
+		if !ok {
+			break
+		}
+		leg := legs[i]
+		if seen++; seen <= mostPicks {
+			b.strange.Info(fmt.Sprintf("checking supported algorithms for '%v'", leg.member.source))
+		}
+		if draw.candidates[i].health == unusable {
+			last = errDown
+			if seen >= mostPicks {
+				draw.onlyUsable()
+			}
+			continue
+		}
+		tried++
+		conn, algorithm, err := b.prepare(ctx, leg, q, len(draw.left) == 0)
 		if errors.Is(err, errNoCommon) {
 			overlap, last = false, err
 			continue
 		}
 		if err != nil {
-			b.failed(m, err)
 			last = err
-			if ctx.Err() != nil {
-				break
-			}
 			continue
 		}
 		// From here on this client belongs to this source.
 		est, err := b.fetch(ctx, keys, conn, algorithm)
 		if err != nil {
-			b.failed(m, err)
-			return nts.Failure{Code: nts.InternalServerError}, fmt.Errorf("fetch cookies from %v: %w", m.source, err)
+			return nts.Failure{Code: nts.InternalServerError}, fmt.Errorf("fetch cookies from %v: %w", leg.member.source, err)
 		}
-		b.worked(m)
-		return rebuild(m, est), nil
+		return rebuild(leg.member, est), nil
 	}
 	// RFC 8915 section 4.1.5: the algorithm record "MUST NOT be empty" if the
 	// client offered AES-SIV-CMAC-256 for NTPv4; then it is the sources' fault.
-	if !overlap && !slices.Contains(q.Algorithms, aead.AESSIVCMAC256) {
+	if !overlap && !firstAlgorithm(q) {
 		return nts.NoOverlap{Protocol: []nts.Protocol{nts.NTPv4}}, nil
-	}
-	if last == nil {
-		return nts.Failure{Code: nts.InternalServerError}, fmt.Errorf("%w: the client denies all of them", errNoSource)
 	}
 	return nts.Failure{Code: nts.InternalServerError}, fmt.Errorf("%w: %w", errNoSource, last)
 }
 
-func (b *broker) order(q nts.KeyExchange) []*member {
+// draw begins a draw among the sources for a client, with their legs in the
+// client's family.
+func (b *broker) draw(q nts.KeyExchange, from family) (*drawing, []*leg) {
+	members := *b.members.Load()
 	now := time.Now()
-	candidates := make([]candidate, len(b.members))
-	for i, m := range b.members {
-		candidates[i] = m.candidate(now)
+	out := deniedBy(q, members)
+	owners := make(map[string]bool) // of what the client has already
+	for i, m := range members {
+		if out[i] && m.source.Owner != "" {
+			owners[m.source.Owner] = true
+		}
 	}
-	var picks []*member
-	for _, i := range order(candidates, b.turn(), q) {
-		picks = append(picks, b.members[i])
+	wished := map[string]bool{nts.CanonicalServer(q.Server): q.Server != ""}
+	candidates, legs := make([]candidate, len(members)), make([]*leg, len(members))
+	for i, m := range members {
+		if legs[i] = m.legs[from]; legs[i] == nil {
+			out[i] = true
+		}
+		if out[i] {
+			continue
+		}
+		candidates[i] = candidate{
+			weight: m.source.Weight,
+			health: legs[i].health(now),
+			wished: q.Server != "" && m.goesBy(wished),
+			known:  owners[m.source.Owner],
+		}
 	}
-	return picks
+	return newDrawing(candidates, out), legs
 }
 
-// errNoCommon is a source without an algorithm in common with the client.
-var errNoCommon = errors.New("no algorithm in common")
+var (
+	// errNoCommon is a source without an algorithm in common with the client.
+	errNoCommon = errors.New("no algorithm in common")
+
+	// errDown is a source that waits to be tried again.
+	errDown = errors.New("it does not work at the moment")
+)
 
 // prepare does all that can fail before keys are sent: it learns what the
 // source supports, picks the algorithm and connects. It may take half of the
-// time that is left, so that another source can be tried after it.
-func (b *broker) prepare(ctx context.Context, m *member, q nts.KeyExchange) (*upstreamConn, nts.SupportedAlgorithm, error) {
+// time that is left, so that another source can be tried after it; the last
+// one that is left may wait longer for a connection.
+func (b *broker) prepare(ctx context.Context, l *leg, q nts.KeyExchange, last bool) (*upstreamConn, nts.SupportedAlgorithm, error) {
 	var none nts.SupportedAlgorithm
+	limit := prepareTimeout
 	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
-		defer cancel()
+		limit = min(limit, time.Until(deadline)/2)
 	}
-	b.strange.Info(fmt.Sprintf("checking supported algorithms for '%v'", m.source))
-	asked := false
-	s, err := m.supports(ctx, func(ctx context.Context) (support, error) {
-		asked = true
-		return b.upstream.ask(ctx, m, b.progress)
-	})
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	s, age, err := l.supports(ctx)
 	if err != nil {
 		return nil, none, err
 	}
-	algorithm, ok := choose(q.Algorithms, s.algorithms)
+	algorithm, ok := choose(q, s.algorithms)
 	if !ok {
 		return nil, none, errNoCommon
 	}
-	conn, err := b.upstream.connect(ctx, m, s.dialect)
+	wait := slotWait
+	if last {
+		wait = limit
+	}
+	began := time.Now()
+	conn, err := l.take(ctx, s.dialect, wait)
 	if err != nil {
+		l.blame(err, time.Since(began))
 		return nil, none, err
 	}
-	if !asked {
-		b.progress("established connection to the server")
-	}
+	b.strange.Info("established connection to the server", "kept", conn.reused)
+	b.strange.Info("received supported algorithms from the NTS KE server", "ago", age.Round(time.Second))
 	return conn, algorithm, nil
 }
 
-// progress logs a step on the way to a client's answer. That a client can
-// cause it makes it the business of the limited log.
-func (b *broker) progress(step string) { b.strange.Info(step) }
-
-// fetch sends the keys to the source of conn, and closes conn. A source that
-// refuses the form of the request may be asked again in another dialect: it is
-// the same source, and has seen the keys.
+// fetch sends the keys to the source of conn, and is done with conn then. Two
+// things make it send them again, to the same source: a kept connection that
+// the source had closed meanwhile, and a source that refuses the form of the
+// request because it now speaks another dialect.
 func (b *broker) fetch(ctx context.Context, keys *handover, conn *upstreamConn, algorithm nts.SupportedAlgorithm) (nts.Established, error) {
-	m := conn.member
-	committed, err := keys.commit(m, algorithm)
+	l := conn.leg
+	committed, err := keys.commit(l.member, algorithm)
 	if err != nil {
 		conn.close()
 		return nts.Established{}, err
 	}
 	defer committed.discard()
-	b.progress("fetching cookies from the NTS KE server")
-	est, err := committed.send(ctx, conn)
-	conn.close()
+	b.strange.Info("fetching cookies from the NTS KE server")
+	began := time.Now()
+	est, err := b.send(ctx, committed, conn)
 	if notThisDialect(err) {
-		est, err = b.again(ctx, committed, conn.dialect, err)
+		est, err = b.again(ctx, committed, l, conn.dialect, err)
 	}
 	if err != nil {
+		if !timedOut(err) || time.Since(began) >= patience {
+			l.spoiled(err)
+		}
 		return nts.Established{}, err
 	}
-	b.progress("received cookies from the NTS KE server")
+	l.worked()
+	b.strange.Info("received cookies from the NTS KE server")
+	return est, nil
+}
+
+// send makes one exchange with the keys, and a second one over a new
+// connection if the first was never heard.
+func (b *broker) send(ctx context.Context, c *commitment, conn *upstreamConn) (nts.Established, error) {
+	est, err := c.send(ctx, conn)
+	if err == nil {
+		conn.done(est.KeepAlive)
+		return est, nil
+	}
+	if !conn.stale(err) {
+		conn.close()
+		return nts.Established{}, err
+	}
+	conn.ke.Close() // its slot is for the next
+	l := conn.leg
+	if conn, err = l.dial(ctx, conn.dialect); err != nil {
+		<-l.slots
+		return nts.Established{}, err
+	}
+	if est, err = c.send(ctx, conn); err != nil {
+		conn.close()
+		return nts.Established{}, err
+	}
+	conn.done(est.KeepAlive)
 	return est, nil
 }
 
 // again repeats a request that the source refused, if the source meanwhile
 // speaks another dialect: its operator changed the program.
-func (b *broker) again(ctx context.Context, c *commitment, refused nts.Dialect, cause error) (nts.Established, error) {
-	c.to.forget()
-	s, err := c.to.supports(ctx, func(ctx context.Context) (support, error) {
-		return b.upstream.ask(ctx, c.to, b.progress)
-	})
+func (b *broker) again(ctx context.Context, c *commitment, l *leg, refused nts.Dialect, cause error) (nts.Established, error) {
+	l.forget()
+	s, _, err := l.supports(ctx)
 	if err != nil || s.dialect == refused || !slices.Contains(s.algorithms, c.algorithm) {
 		return nts.Established{}, cause
 	}
-	conn, err := b.upstream.connect(ctx, c.to, s.dialect)
+	conn, err := l.take(ctx, s.dialect, prepareTimeout)
 	if err != nil {
 		return nts.Established{}, err
 	}
-	defer conn.close()
-	return c.send(ctx, conn)
+	return b.send(ctx, c, conn)
 }
 
 // rebuild makes the client's answer out of what was understood of the
 // source's; nothing is copied through. The answer always names the server:
-// without a Server record the client would take the pool itself for it.
+// without a Server record the client would take the pool itself for it. Record
+// 1024 is between the client and the pool, who take the keys out of their TLS
+// connection.
 func rebuild(m *member, est nts.Established) nts.Established {
 	answer := nts.Established{
 		Protocol: est.Protocol, Algorithm: est.Algorithm, Cookies: est.Cookies,
 		Server: est.Server, Port: est.Port,
+		CompliantGCMSIV: est.Algorithm == nts.AES128GCMSIV,
 	}
 	if answer.Server == "" {
 		answer.Server = m.source.Domain
 	}
 	m.learn(answer.Server)
 	return answer
-}
-
-func (b *broker) failed(m *member, err error) {
-	if m.failed(time.Now()) {
-		b.log.Info("time source does not work", "source", m.source.String(), "error", err)
-	}
-}
-
-func (b *broker) worked(m *member) {
-	if m.succeeded() {
-		b.log.Info("time source works again", "source", m.source.String())
-	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/ntpd-go/ntpd-go/nts"
-	"github.com/ntpd-go/ntpd-go/nts/ke"
 )
 
 // errSpent is an attempt to give the keys of a client to a second source.
@@ -44,11 +43,12 @@ type commitment struct {
 // send asks the source for cookies with the keys. It refuses a connection to
 // any other source, so that a mistake elsewhere cannot give the keys away.
 func (c *commitment) send(ctx context.Context, conn *upstreamConn) (nts.Established, error) {
-	if conn.member != c.to {
+	if conn.leg.member != c.to {
 		return nts.Established{}, errSpent
 	}
 	request, err := nts.AppendRequest(nil, nts.FixedKey{
-		Dialect: conn.dialect, Protocol: nts.NTPv4, Algorithm: c.algorithm.ID, C2S: c.c2s, S2C: c.s2c,
+		Dialect: conn.dialect, Token: c.to.source.Token, KeepAlive: conn.dialect != nts.ClientCertificate,
+		Protocol: nts.NTPv4, Algorithm: c.algorithm.ID, C2S: c.c2s, S2C: c.s2c,
 	})
 	if err != nil {
 		return nts.Established{}, err
@@ -77,12 +77,4 @@ func (c *commitment) send(ctx context.Context, conn *upstreamConn) (nts.Establis
 func (c *commitment) discard() {
 	c.c2s.Clear()
 	c.s2c.Clear()
-}
-
-// notThisDialect reports whether a source refused a request for its form: it
-// does not know the records, or does not know this pool.
-func notThisDialect(err error) bool {
-	var e *ke.Error
-	return errors.As(err, &e) && e.Class == ke.ClassServerError &&
-		(e.Code == nts.UnrecognizedCriticalRecord || e.Code == nts.BadRequest)
 }

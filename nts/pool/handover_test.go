@@ -57,7 +57,7 @@ func TestCommitmentIsBoundToItsSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The connection is nil: to write to it would crash.
-	if _, err := c.send(t.Context(), &upstreamConn{member: &member{}}); !errors.Is(err, errSpent) {
+	if _, err := c.send(t.Context(), &upstreamConn{leg: &leg{member: &member{}}}); !errors.Is(err, errSpent) {
 		t.Errorf("%v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/ntpd-go/ntpd-go/internal/memnet"
 	"github.com/ntpd-go/ntpd-go/internal/testcert"
@@ -36,10 +36,15 @@ type world struct {
 	ca       *testcert.CA
 	own      *testcert.Leaf // the pool's certificate
 	sources  []*source
-	timeout  time.Duration
+	change   func(*Config) // before the pool is made, or nil
 	log      lines
 	pool     *Pool
+	stop     func() // of the pool, gracefully
+	running  sync.WaitGroup
 	listener *memnet.Listener
+
+	mu     sync.Mutex
+	called map[string]int // dials of the pool, by address
 }
 
 func newWorld(t *testing.T) *world {
@@ -54,6 +59,8 @@ type source struct {
 	dialects   []nts.Dialect
 	leaf       *testcert.Leaf
 	down       bool // nobody listens
+	keep       bool // grants every Keep Alive
+	token      string
 	tls        func(*tls.Config)
 
 	// Answers in place of its own; nil answers as usual, an empty answer
@@ -62,6 +69,10 @@ type source struct {
 	fixedKey    func(c *tls.Conn) []byte
 
 	mu       sync.Mutex
+	conns    int // that were accepted
+	open     map[*tls.Conn]bool
+	resumed  int
+	most     int // open at once
 	requests []nts.Request
 	raw      [][]byte
 	presents []*x509.Certificate
@@ -86,19 +97,12 @@ func (w *world) add(change ...func(*source)) *source {
 // start runs the sources and the pool until the test ends.
 func (w *world) start() {
 	w.t.Helper()
-	var running sync.WaitGroup
 	var config Config
 	for _, s := range w.sources {
-		config.Sources = append(config.Sources, Source{s.name, 4460})
-		if s.down {
-			continue
+		config.Sources = append(config.Sources, s.asSource())
+		if !s.down {
+			w.listen(s)
 		}
-		l, err := w.net.Listen(s.addr)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		w.t.Cleanup(func() { l.Close() })
-		running.Go(func() { s.serve(l, &running) })
 	}
 	l, err := w.net.Listen(poolAddr)
 	if err != nil {
@@ -108,9 +112,9 @@ func (w *world) start() {
 	config.Listener, w.listener = l, l
 	config.TLS = func() *tls.Config { return tlsConfig }
 	config.Roots = w.ca.Pool
-	config.Timeout = w.timeout
+	config.Uniform = func(uint64) uint64 { return 0 } // in the order of the file
 	config.Client = &ke.Client{
-		Dial: w.net.Dial, Lookup: w.lookup,
+		Dial: w.dial, Lookup: w.lookup,
 		Certificate: func() *tls.Certificate { return &w.own.TLS },
 	}
 	config.Log = slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{
@@ -121,24 +125,134 @@ func (w *world) start() {
 			return a
 		},
 	}))
+	if w.change != nil {
+		w.change(&config)
+	}
 	p, err := New(config)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.pool = p
 	ctx, cancel := context.WithCancel(w.t.Context())
-	running.Go(func() {
+	w.running.Go(func() {
 		if err := p.Serve(ctx); err != nil {
 			w.t.Error(err)
 		}
 	})
+	w.stop = cancel
 	w.t.Cleanup(func() {
 		cancel()
 		for _, s := range w.sources {
 			w.net.Close(s.addr)
+			s.hangUp()
 		}
-		running.Wait()
+		w.running.Wait()
+		w.keysWentToOneSource()
 	})
+}
+
+// keysWentToOneSource judges every run by what the sources have recorded: no
+// keys were seen by two of them.
+func (w *world) keysWentToOneSource() {
+	owner := make(map[string]string)
+	for _, s := range w.sources {
+		for _, q := range s.fixedKeys() {
+			keys := string(q.C2S) + string(q.S2C)
+			if other := owner[keys]; other != "" && other != s.name {
+				w.t.Errorf("%s and %s have the same keys", other, s.name)
+			}
+			owner[keys] = s.name
+		}
+	}
+}
+
+// listen starts a source.
+func (w *world) listen(s *source) {
+	w.t.Helper()
+	l, err := w.net.Listen(s.addr)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { l.Close() })
+	w.running.Go(func() { s.serve(l, &w.running) })
+}
+
+// die ends a source with all its connections.
+func (w *world) die(s *source) {
+	w.net.Close(s.addr)
+	s.hangUp()
+}
+
+func (s *source) asSource() Source {
+	out := Source{Domain: s.name, Port: 4460, Weight: 1}
+	if s.token != "" {
+		out.Token = nts.Secret(s.token)
+	}
+	return out
+}
+
+// turn changes a source that runs.
+func (s *source) turn(change func(*source)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+}
+
+// hangUp closes all connections of a source.
+func (s *source) hangUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.open {
+		c.NetConn().Close()
+	}
+	clear(s.open)
+}
+
+func (s *source) fixedKeys() []nts.FixedKey {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []nts.FixedKey
+	for _, req := range s.requests {
+		if q, ok := req.(nts.FixedKey); ok {
+			list = append(list, q)
+		}
+	}
+	return list
+}
+
+// connections is how many the source has accepted, and how many of them
+// resumed a session.
+func (s *source) connections() (accepted, resumed int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conns, s.resumed
+}
+
+// dial counts the connections that the pool tries to make.
+func (w *world) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	w.mu.Lock()
+	if w.called == nil {
+		w.called = make(map[string]int)
+	}
+	w.called[addr]++
+	w.mu.Unlock()
+	return w.net.Dial(ctx, network, addr)
+}
+
+func (w *world) dials(s *source) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.called[s.addr]
+}
+
+// wantDenied wants an error for a client that denies some servers.
+func (w *world) wantDenied(names ...string) {
+	w.t.Helper()
+	got, err := w.exchange(func(r *ke.ClientRequest) { r.Deny = names })
+	var e *ke.Error
+	if !errors.As(err, &e) || e.Code != nts.InternalServerError {
+		w.t.Errorf("%+v, %v", got, err)
+	}
 }
 
 func (w *world) lookup(_ context.Context, host string) ([]netip.Addr, error) {
@@ -166,57 +280,97 @@ func (s *source) serve(l net.Listener, running *sync.WaitGroup) {
 		running.Go(func() {
 			defer conn.Close()
 			c := tls.Server(conn, config)
+			s.opened(c)
+			defer s.closed(c)
 			if c.Handshake() != nil {
 				return
 			}
-			if answer := s.answer(c); len(answer) > 0 {
+			s.shook(c)
+			for {
+				answer, stay := s.answer(c)
+				if len(answer) == 0 {
+					return
+				}
 				c.Write(answer)
-				c.CloseWrite()
-				io.Copy(io.Discard, conn)
+				if !stay {
+					break
+				}
 			}
+			c.CloseWrite()
+			io.Copy(io.Discard, conn)
 		})
 	}
 }
 
-// answer reads one request and gives the answer.
-func (s *source) answer(c *tls.Conn) []byte {
+func (s *source) opened(c *tls.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns++
+	if s.open == nil {
+		s.open = make(map[*tls.Conn]bool)
+	}
+	s.open[c] = true
+	s.most = max(s.most, len(s.open))
+}
+
+func (s *source) shook(c *tls.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.ConnectionState().DidResume {
+		s.resumed++
+	}
+}
+
+func (s *source) closed(c *tls.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
+}
+
+// answer reads one request and gives the answer, and whether the connection
+// stays.
+func (s *source) answer(c *tls.Conn) (answer []byte, stay bool) {
 	buffer := make([]byte, 4096)
 	n, err := c.Read(buffer)
 	if err != nil {
-		return nil
+		return nil, false
 	}
-	req, err := nts.DecodeRequest(buffer[:n], func(nts.Secret) bool { return true })
+	req, err := nts.DecodeRequest(buffer[:n], func(token nts.Secret) bool { return s.token == "" || string(token) == s.token })
 	s.mu.Lock()
 	s.raw = append(s.raw, buffer[:n])
 	s.requests = append(s.requests, req)
 	s.presents = c.ConnectionState().PeerCertificates
+	information, fixedKey := s.information, s.fixedKey
 	s.mu.Unlock()
 	dialect := nts.NoDialect
 	switch q := req.(type) {
 	case nts.Information:
+		dialect = q.Dialect
+	case nts.Names:
 		dialect = q.Dialect
 	case nts.FixedKey:
 		dialect = q.Dialect
 	}
 	if err != nil || !s.speaks(dialect, req) {
 		out, _ := nts.AppendError(nil, nts.UnrecognizedCriticalRecord)
-		return out
+		return out, false
 	}
 	switch req.(type) {
 	case nts.Information:
-		if s.information != nil {
-			return s.information()
+		if information != nil {
+			return information(), s.keep
 		}
 	case nts.FixedKey:
-		if s.fixedKey != nil {
-			return s.fixedKey(c)
+		if fixedKey != nil {
+			return fixedKey(c), s.keep
 		}
 	}
 	seal := func(a aead.Algorithm, c2s, s2c []byte) ([]byte, error) {
 		return fmt.Appendf(nil, "%s %d %x %x", s.name, a, c2s, s2c), nil
 	}
-	out, _, _ := s.server.Respond(nil, req, nts.Session{Seal: seal})
-	return out
+	stay = s.keep && nts.WantsKeepAlive(req)
+	out, _, _ := s.server.Respond(nil, req, nts.Session{Seal: seal, KeepAlive: stay})
+	return out, stay
 }
 
 // speaks: a source of the draft's last generation does not know the first one's

@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
+	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,26 +34,62 @@ type Config struct {
 	// to sources that authorise one.
 	Client *ke.Client
 
-	Sources []Source // at least one
+	Sources []Source // at least one; SetSources changes them
 
 	// Timeout bounds a client's whole exchange, what the sources need
-	// included; ke.DefaultTimeout if 0.
+	// included; DefaultTimeout if 0.
 	Timeout time.Duration
 
-	// Connections bounds the clients that are served at once;
-	// ke.DefaultConnections if 0.
+	// Connections bounds the clients that are connected at once;
+	// DefaultConnections if 0.
 	Connections int
+
+	// Uniform draws a number below its argument, each with the same
+	// probability; nil draws at random.
+	Uniform func(uint64) uint64
 
 	// Log is for what the operator must know. Strange is for what any
 	// stranger can cause by connecting, and should be limited; nil is Log.
 	Log, Strange *slog.Logger
 }
 
+// Defaults of the limits. Clients in use give up after 5 s.
+const (
+	DefaultTimeout     = 4500 * time.Millisecond
+	DefaultConnections = 20000
+)
+
+// Parts of a client's exchange: at least this long, and as large a part of a
+// longer Timeout as of the default.
+const (
+	handshakeTimeout = 3 * time.Second
+	requestTimeout   = 2 * time.Second
+)
+
+func part(timeout, least time.Duration) time.Duration {
+	return max(least, time.Duration(float64(timeout)*(float64(least)/float64(DefaultTimeout))))
+}
+
+// warmingPause is the time between the first questions to two sources, and
+// warmingMost what all of them may take together.
+const (
+	warmingPause = 10 * time.Millisecond
+	warmingMost  = 10 * time.Second
+)
+
 // Pool is a running pool.
 type Pool struct {
-	front  ke.Front
-	broker broker
-	log    *slog.Logger
+	front    ke.Front
+	broker   broker
+	repeats  *repeats
+	upstream *upstream
+	families []family
+	end      func() // of upstream.life
+	log      *slog.Logger
+
+	mu      sync.Mutex
+	serving bool
+	tended  map[*member]func() // what ends the tending
 }
 
 // ErrNoSources is a pool without time sources.
@@ -58,14 +97,11 @@ var ErrNoSources = errors.New("a pool needs at least one time source")
 
 // New makes a pool; Serve runs it.
 func New(config Config) (*Pool, error) {
-	if len(config.Sources) == 0 {
-		return nil, ErrNoSources
-	}
 	if config.Timeout <= 0 {
-		config.Timeout = ke.DefaultTimeout
+		config.Timeout = DefaultTimeout
 	}
 	if config.Connections <= 0 {
-		config.Connections = ke.DefaultConnections
+		config.Connections = DefaultConnections
 	}
 	if config.Strange == nil {
 		config.Strange = config.Log
@@ -76,31 +112,152 @@ func New(config Config) (*Pool, error) {
 	if config.Client == nil {
 		config.Client = new(ke.Client)
 	}
-	var turns atomic.Uint64
+	if config.Uniform == nil {
+		config.Uniform = fileOrderFirst()
+	}
+	life, end := context.WithCancel(context.Background())
 	p := &Pool{
-		log: config.Log,
-		broker: broker{
-			upstream: upstream{client: config.Client, roots: config.Roots},
-			turn:     func() uint64 { return turns.Add(1) - 1 },
-			log:      config.Log,
-			strange:  config.Strange,
-		},
+		log: config.Log, end: end, repeats: newRepeats(),
+		upstream: &upstream{client: config.Client, roots: config.Roots, log: config.Log, life: life},
+		tended:   make(map[*member]func()),
 	}
-	for _, s := range config.Sources {
-		p.broker.members = append(p.broker.members, &member{source: s})
+	p.broker.uniform, p.broker.strange = config.Uniform, config.Strange
+	if err := p.SetSources(config.Sources); err != nil {
+		end()
+		return nil, err
 	}
+	p.families = served(config.Listener.Addr())
 	p.front = ke.Front{
-		Listener: config.Listener, TLS: config.TLS,
-		Timeout: config.Timeout, Connections: config.Connections,
-		Outcome: p.outcome, Handle: p.handle,
+		Listener: newFair(config.Listener, config.Connections, p.shed),
+		TLS:      config.TLS,
+		Timeout:  config.Timeout, Handshake: part(config.Timeout, handshakeTimeout), Request: part(config.Timeout, requestTimeout),
+		// The listener bounds them, and turns away rather than lets wait.
+		Connections: config.Connections + 1,
+		Outcome:     p.outcome, Handle: p.handle,
 	}
 	return p, nil
 }
 
-// Serve serves clients until ctx ends, then finishes the exchanges that run.
+// fileOrderFirst draws at random, but the first number is 0: the first client
+// after a start goes to the first source of the file, and whoever tries out a
+// pool sees what the file says.
+func fileOrderFirst() func(uint64) uint64 {
+	var later atomic.Bool
+	return func(n uint64) uint64 {
+		if later.CompareAndSwap(false, true) {
+			return 0
+		}
+		return rand.Uint64N(n)
+	}
+}
+
+// SetSources changes the sources. What is known about those that stay is kept,
+// and so are their connections if nothing about them changes; clients that are
+// being served do not notice. A source that is named twice counts once.
+func (p *Pool) SetSources(sources []Source) error {
+	if len(sources) == 0 {
+		return ErrNoSources
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := make(map[string]*member)
+	if old := p.broker.members.Load(); old != nil {
+		for _, m := range *old {
+			before[m.source.String()] = m
+		}
+	}
+	var members []*member
+	seen := make(map[string]bool)
+	for _, s := range sources {
+		if seen[s.String()] {
+			continue
+		}
+		seen[s.String()] = true
+		m := before[s.String()]
+		switch {
+		case m == nil:
+			m = newMember(s, p.upstream)
+		case !m.source.same(s):
+			old := m
+			m = newMember(s, p.upstream)
+			m.inherit(old)
+		}
+		members = append(members, m)
+	}
+	p.broker.members.Store(&members)
+	p.tend(members)
+	return nil
+}
+
+// Renew makes the pool connect to all sources anew, because the certificates
+// have changed.
+func (p *Pool) Renew() {
+	for _, m := range *p.broker.members.Load() {
+		for _, l := range m.legs {
+			if l != nil {
+				l.renew()
+			}
+		}
+	}
+}
+
+// tend begins to tend new members and stops tending those that have gone. The
+// caller holds the lock.
+func (p *Pool) tend(members []*member) {
+	if !p.serving {
+		return
+	}
+	stay := make(map[*member]bool)
+	pause := min(warmingPause, warmingMost/time.Duration(len(members)))
+	for i, m := range members {
+		stay[m] = true
+		if p.tended[m] != nil {
+			continue
+		}
+		ctx, stop := context.WithCancel(p.upstream.life)
+		p.tended[m] = stop
+		for _, f := range p.families {
+			if l := m.legs[f]; l != nil {
+				p.upstream.running.Go(func() { l.tend(ctx, time.Duration(i+1)*pause) })
+			}
+		}
+	}
+	for m, stop := range p.tended {
+		if stay[m] {
+			continue
+		}
+		stop()
+		delete(p.tended, m)
+		for _, l := range m.legs {
+			if l != nil {
+				l.retire()
+			}
+		}
+	}
+}
+
+// Serve serves clients until ctx ends, then finishes the exchanges that run
+// and closes the connections to the sources. It can be called once.
 func (p *Pool) Serve(ctx context.Context) error {
 	p.log.Info(fmt.Sprintf("listening on '%v'", p.front.Listener.Addr()))
-	return p.front.Serve(ctx)
+	p.mu.Lock()
+	p.serving = true
+	p.tend(*p.broker.members.Load())
+	p.mu.Unlock()
+
+	err := p.front.Serve(ctx)
+	p.mu.Lock()
+	p.serving = false
+	p.mu.Unlock()
+	p.end()
+	p.upstream.running.Wait()
+	return err
+}
+
+// shed logs that the pool has no room.
+func (p *Pool) shed(from netip.Addr) {
+	p.broker.strange.Warn("too many connections; some are turned away")
+	p.broker.strange.Debug("NTS Pool KE turned a connection away", "source_address", from)
 }
 
 // outcome logs what happens before a client has sent its request.
@@ -155,5 +312,12 @@ func (p *Pool) respond(ctx context.Context, peer *ke.Peer) (nts.Response, error)
 	if !ok {
 		return nts.Failure{Code: nts.BadRequest}, fmt.Errorf("unexpected request %T", req)
 	}
-	return p.broker.serve(ctx, q, peer.Export)
+	from := peer.Remote().Addr()
+	if p.repeats.excessive(from, q, time.Now()) {
+		return nts.Failure{Code: nts.InternalServerError}, errRepeated
+	}
+	return p.broker.serve(ctx, q, familyOf(from), peer.Export)
 }
+
+// errRepeated is a client that asks the same again and again.
+var errRepeated = errors.New("the same servers are denied too often")

@@ -1,67 +1,105 @@
 package pool
 
 import (
-	"cmp"
-	"net"
 	"slices"
-	"strconv"
 
 	"github.com/ntpd-go/ntpd-go/nts"
 	"github.com/ntpd-go/ntpd-go/proto/aead"
 )
 
-// Source is a time source as the configuration names it.
-type Source struct {
-	Domain string // of its key-exchange server: a domain name or an address
-	Port   uint16
-}
-
-// String is the domain and the port.
-func (s Source) String() string {
-	return net.JoinHostPort(s.Domain, strconv.Itoa(int(s.Port)))
-}
-
 // candidate is what selection knows about a source at the moment of a request.
 type candidate struct {
-	source  Source
-	names   []string // by which its NTP server has gone
-	failing bool     // it failed lately
+	weight uint32
+	health health
+	wished bool // the client asked for it by name
+	known  bool // the client denies another source of the same owner
 }
 
-// goesBy reports whether a client may mean this source by the name: clients
-// know the name of the NTP server, which is that of the key exchange if the
-// source does not say another.
-func (c *candidate) goesBy(name string) bool {
-	return nts.SameServer(name, c.source.Domain) ||
-		slices.ContainsFunc(c.names, func(n string) bool { return nts.SameServer(name, n) })
+// rank is by which candidates come before others: those of a lower rank are
+// drawn first. One that is unusable takes part in the draw of its rank, where
+// it leaves its place to the others by their weights.
+func (c *candidate) rank() int {
+	switch {
+	case c.health == suspected:
+		return 3
+	case c.wished:
+		return 0
+	case c.known:
+		return 2
+	default:
+		return 1
+	}
 }
 
-// order lists the candidates to try for a request, as indices. Each turn
-// begins with another one, so that the clients spread. Those that the client
-// denies are left out; the one that it wishes comes first; those that failed
-// lately come last.
-func order(candidates []candidate, turn uint64, q nts.KeyExchange) []int {
-	n := len(candidates)
-	var list []int
-	for i := range n {
-		c := int((turn + uint64(i)) % uint64(n))
-		denied := slices.ContainsFunc(q.Deny, func(d nts.Deny) bool { return candidates[c].goesBy(d.Name) })
-		if !denied {
-			list = append(list, c)
+// drawing is a weighted draw without replacement among candidates: each comes
+// with the probability of its weight among those that are left of its rank.
+type drawing struct {
+	candidates []candidate
+	left       []int // indices, in the order of the file
+}
+
+// newDrawing begins a draw among the candidates that are not left out. One of
+// weight 0 is never drawn.
+func newDrawing(candidates []candidate, denied []bool) *drawing {
+	d := &drawing{candidates: candidates}
+	for i, c := range candidates {
+		if c.weight > 0 && !denied[i] {
+			d.left = append(d.left, i)
 		}
 	}
-	rank := func(c int) int {
-		switch {
-		case candidates[c].failing:
-			return 2
-		case q.Server != "" && candidates[c].goesBy(q.Server):
-			return 0
-		default:
-			return 1
+	return d
+}
+
+// next draws an index, or reports that none is left. uniform(n) is below n,
+// with equal probability for each value.
+func (d *drawing) next(uniform func(uint64) uint64) (int, bool) {
+	if len(d.left) == 0 {
+		return 0, false
+	}
+	best := d.candidates[d.left[0]].rank()
+	for _, i := range d.left {
+		best = min(best, d.candidates[i].rank())
+	}
+	var sum uint64
+	for _, i := range d.left {
+		if d.candidates[i].rank() == best {
+			sum += uint64(d.candidates[i].weight)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b int) int { return cmp.Compare(rank(a), rank(b)) })
-	return list
+	at := uniform(sum)
+	for k, i := range d.left {
+		if d.candidates[i].rank() != best {
+			continue
+		}
+		if w := uint64(d.candidates[i].weight); at >= w {
+			at -= w
+			continue
+		}
+		d.left = slices.Delete(d.left, k, k+1)
+		return i, true
+	}
+	panic("pool: uniform gave a number beyond its bound")
+}
+
+// onlyUsable drops those that are unusable from the rest of the draw.
+func (d *drawing) onlyUsable() {
+	d.left = slices.DeleteFunc(d.left, func(i int) bool { return d.candidates[i].health == unusable })
+}
+
+// deniedBy tells which members a client denies, by any name of theirs.
+func deniedBy(q nts.KeyExchange, members []*member) []bool {
+	denied := make([]bool, len(members))
+	if len(q.Deny) == 0 {
+		return denied
+	}
+	names := make(map[string]bool, len(q.Deny))
+	for _, d := range q.Deny {
+		names[nts.CanonicalServer(d.Name)] = true
+	}
+	for i, m := range members {
+		denied[i] = m.goesBy(names)
+	}
+	return denied
 }
 
 // Bounds on the length of a key in octets, for algorithms that only the client
@@ -71,12 +109,19 @@ const (
 	maxKeyLen = 64
 )
 
+// gcmSIVKeyLen is the length of a key of AEAD_AES_128_GCM_SIV (RFC 8452).
+const gcmSIVKeyLen = 16
+
 // choose picks the first algorithm of the client's list that the source
 // supports. The source says how long the keys are, so that a pool can serve
 // algorithms that it does not know itself.
-func choose(offered []aead.Algorithm, supported []nts.SupportedAlgorithm) (nts.SupportedAlgorithm, bool) {
-	for _, id := range offered {
-		if id == nts.AES128GCMSIV {
+//
+// Clients disagree about the key context of AEAD_AES_128_GCM_SIV. Only one
+// that sends the record 1024 surely derives its keys as RFC 8915 section 5.1
+// has it; for others the algorithm is never chosen.
+func choose(q nts.KeyExchange, supported []nts.SupportedAlgorithm) (nts.SupportedAlgorithm, bool) {
+	for _, id := range q.Algorithms {
+		if id == nts.AES128GCMSIV && !q.CompliantGCMSIV {
 			continue
 		}
 		for _, s := range supported {
@@ -89,8 +134,18 @@ func choose(offered []aead.Algorithm, supported []nts.SupportedAlgorithm) (nts.S
 }
 
 func plausible(s nts.SupportedAlgorithm) bool {
-	if s.ID.Supported() {
+	switch {
+	case s.ID == nts.AES128GCMSIV:
+		return s.KeyLen == gcmSIVKeyLen
+	case s.ID.Supported():
 		return int(s.KeyLen) == s.ID.KeyLen()
+	default:
+		return minKeyLen <= s.KeyLen && s.KeyLen <= maxKeyLen
 	}
-	return minKeyLen <= s.KeyLen && s.KeyLen <= maxKeyLen
+}
+
+// firstAlgorithm reports whether the client offers AES-SIV-CMAC-256, which
+// every server has to support.
+func firstAlgorithm(q nts.KeyExchange) bool {
+	return slices.Contains(q.Algorithms, aead.AESSIVCMAC256)
 }

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -12,78 +13,126 @@ import (
 	"github.com/ntpd-go/ntpd-go/proto/aead"
 )
 
-func candidates(n int) []candidate {
-	var c []candidate
-	for i := range n {
-		c = append(c, candidate{source: Source{fmt.Sprintf("ke%d.example.net", i), 4460}})
+// sequence draws everything out of a drawing, always the first number.
+func sequence(d *drawing, uniform func(uint64) uint64) []int {
+	var list []int
+	for {
+		i, ok := d.next(uniform)
+		if !ok {
+			return list
+		}
+		list = append(list, i)
 	}
-	return c
 }
 
-func deny(names ...string) nts.KeyExchange {
-	return nts.KeyExchange{Deny: nts.DenyInEveryDialect(names)}
-}
+func first(uint64) uint64  { return 0 }
+func last(n uint64) uint64 { return n - 1 }
 
-func TestOrder(t *testing.T) {
-	named, failing := candidates(3), candidates(3)
-	named[1].names = []string{"ntp.example.net", "2001:db8::1"}
-	failing[1].failing = true
+func TestRanks(t *testing.T) {
+	one := candidate{weight: 1}
+	wished, known, suspect := candidate{weight: 1, wished: true}, candidate{weight: 1, known: true}, candidate{weight: 1, health: suspected}
+	down := candidate{weight: 1, health: unusable}
 	for _, c := range []struct {
-		name string
-		list []candidate
-		turn uint64
-		q    nts.KeyExchange
-		want []int
+		name    string
+		list    []candidate
+		denied  []int
+		uniform func(uint64) uint64
+		want    []int
 	}{
-		{"first turn", candidates(3), 0, nts.KeyExchange{}, []int{0, 1, 2}},
-		{"second turn", candidates(3), 1, nts.KeyExchange{}, []int{1, 2, 0}},
-		{"turns wrap", candidates(3), 1 << 63, nts.KeyExchange{}, []int{2, 0, 1}},
-		{"denied by the name of its key exchange", candidates(3), 1, deny("ke1.example.net"), []int{2, 0}},
-		{"denied in capitals and with a dot", candidates(3), 0, deny("KE1.Example.net."), []int{0, 2}},
-		{"denied by the name of its NTP server", named, 0, deny("ntp.example.net"), []int{0, 2}},
-		{"denied by the address of its NTP server", named, 0, deny("2001:DB8:0::1"), []int{0, 2}},
-		{"denied by both", named, 0, deny("ntp.example.net", "ke1.example.net"), []int{0, 2}},
-		{"an unknown name denies nothing", named, 0, deny("example.net"), []int{0, 1, 2}},
-		{"all denied", candidates(2), 0, deny("ke0.example.net", "ke1.example.net"), nil},
-		{"failed lately", failing, 1, nts.KeyExchange{}, []int{2, 0, 1}},
-		{"wished for", candidates(3), 0, nts.KeyExchange{Server: "ke2.example.net"}, []int{2, 0, 1}},
-		{"wished for by its NTP name", named, 0, nts.KeyExchange{Server: "ntp.example.net"}, []int{1, 0, 2}},
-		{"wished for and failed lately", failing, 0, nts.KeyExchange{Server: "ke1.example.net"}, []int{0, 2, 1}},
-		{"wished for and denied", candidates(2), 0, nts.KeyExchange{Server: "ke0.example.net", Deny: deny("ke0.example.net").Deny}, []int{1}},
+		{"the order of the file", []candidate{one, one, one}, nil, first, []int{0, 1, 2}},
+		{"the other way", []candidate{one, one, one}, nil, last, []int{2, 1, 0}},
+		{"denied", []candidate{one, one, one}, []int{1}, first, []int{0, 2}},
+		{"all denied", []candidate{one, one}, []int{0, 1}, first, nil},
+		{"drained", []candidate{{}, one}, nil, first, []int{1}},
+		{"drained and wished for", []candidate{{wished: true}, one}, nil, first, []int{1}},
+		{"wished for", []candidate{one, wished}, nil, first, []int{1, 0}},
+		{"of an owner that the client has", []candidate{known, one}, nil, first, []int{1, 0}},
+		{"suspected", []candidate{suspect, known, one}, nil, first, []int{2, 1, 0}},
+		{"unusable keeps its place", []candidate{down, one}, nil, first, []int{0, 1}},
+		{"weights", []candidate{{weight: 3}, {weight: 2}}, nil, func(n uint64) uint64 { return min(3, n-1) }, []int{1, 0}},
+		{"weights, one less", []candidate{{weight: 3}, {weight: 2}}, nil, func(n uint64) uint64 { return min(2, n-1) }, []int{0, 1}},
 	} {
-		if got := order(c.list, c.turn, c.q); !reflect.DeepEqual(got, c.want) {
+		denied := make([]bool, len(c.list))
+		for _, i := range c.denied {
+			denied[i] = true
+		}
+		if got := sequence(newDrawing(c.list, denied), c.uniform); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}
+	d := newDrawing([]candidate{down, one, down}, make([]bool, 3))
+	d.onlyUsable()
+	if got := sequence(d, first); !reflect.DeepEqual(got, []int{1}) {
+		t.Errorf("usable are %v", got)
+	}
 }
 
-// Over a round of turns every source comes first equally often, and each turn
-// lists every source that is not denied once.
-func TestOrderSpreadsClients(t *testing.T) {
+// Every source that is not left out is drawn once, in any draw.
+func TestDrawIsComplete(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 20).Draw(t, "sources")
-		first := make([]int, n)
-		start := rapid.Uint64Range(0, 1<<40).Draw(t, "turn")
+		list, denied := make([]candidate, n), make([]bool, n)
+		want := 0
 		for i := range n {
-			list := order(candidates(n), start+uint64(i), nts.KeyExchange{})
-			seen := make([]bool, n)
-			for _, c := range list {
-				if seen[c] {
-					t.Fatalf("%d twice in %v", c, list)
-				}
-				seen[c] = true
+			list[i] = candidate{
+				weight: rapid.Uint32Range(0, 5).Draw(t, "weight"),
+				health: health(rapid.IntRange(0, 2).Draw(t, "health")),
+				wished: rapid.Bool().Draw(t, "wished"),
+				known:  rapid.Bool().Draw(t, "known"),
 			}
-			if len(list) != n {
-				t.Fatalf("%v of %d", list, n)
+			denied[i] = rapid.Bool().Draw(t, "denied")
+			if list[i].weight > 0 && !denied[i] {
+				want++
 			}
-			first[list[0]]++
 		}
-		for c, times := range first {
-			if times != 1 {
-				t.Fatalf("source %d came first %d times in %v", c, times, first)
+		seen := make([]bool, n)
+		rank := 0
+		for _, i := range sequence(newDrawing(list, denied), func(n uint64) uint64 { return rapid.Uint64Range(0, n-1).Draw(t, "draw") }) {
+			if seen[i] || denied[i] || list[i].weight == 0 || list[i].rank() < rank {
+				t.Fatalf("%d after rank %d among %+v", i, rank, list)
 			}
+			seen[i], rank = true, list[i].rank()
+			want--
+		}
+		if want != 0 {
+			t.Fatalf("%d are missing", want)
 		}
 	})
+}
+
+func TestCase32WeightsAreExact(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	const draws = 100_000
+	for _, c := range []struct {
+		weights []uint32
+		denied  []bool
+	}{
+		{[]uint32{1, 2, 7}, []bool{false, false, false}},
+		{[]uint32{1, 2, 7}, []bool{false, false, true}},
+	} {
+		var list []candidate
+		sum := 0.0
+		for i, w := range c.weights {
+			list = append(list, candidate{weight: w})
+			if !c.denied[i] {
+				sum += float64(w)
+			}
+		}
+		times := make([]float64, len(list))
+		for range draws {
+			i, _ := newDrawing(list, c.denied).next(random.Uint64N)
+			times[i]++
+		}
+		for i, w := range c.weights {
+			p := float64(w) / sum
+			if c.denied[i] {
+				p = 0
+			}
+			if off := math.Abs(times[i] - p*draws); off > 4*math.Sqrt(draws*p*(1-p)) {
+				t.Errorf("weights %v without %v: %d was drawn %v times", c.weights, c.denied, i, times[i])
+			}
+		}
+	}
 }
 
 func TestChoose(t *testing.T) {
@@ -97,7 +146,7 @@ func TestChoose(t *testing.T) {
 		{"the client's order", []aead.Algorithm{17, 15}, both, 17},
 		{"the client's order, the other way", []aead.Algorithm{15, 17}, both, 15},
 		{"the source has only the second", []aead.Algorithm{17, 15}, both[:1], 15},
-		{"30 is never chosen", []aead.Algorithm{30, 15}, both, 15},
+		{"30 is not chosen while its context is in doubt", []aead.Algorithm{30, 15}, both, 15},
 		{"30 alone", []aead.Algorithm{30}, both, 0},
 		{"one that only the two know", []aead.Algorithm{16}, both, 16},
 		{"nothing in common", []aead.Algorithm{99}, both, 0},
@@ -106,7 +155,7 @@ func TestChoose(t *testing.T) {
 		{"an absurd key length", []aead.Algorithm{16}, []nts.SupportedAlgorithm{{ID: 16, KeyLen: 65535}}, 0},
 		{"no key length", []aead.Algorithm{16}, []nts.SupportedAlgorithm{{ID: 16}}, 0},
 	} {
-		got, ok := choose(c.offered, c.list)
+		got, ok := choose(nts.KeyExchange{Algorithms: c.offered}, c.list)
 		if got.ID != c.want || ok != (c.want != 0) {
 			t.Errorf("%s: chose %v, want %v", c.name, got, c.want)
 		}
@@ -114,13 +163,13 @@ func TestChoose(t *testing.T) {
 }
 
 func TestLearntNamesAreBounded(t *testing.T) {
-	m := &member{source: Source{"ke.example.net", 4460}}
+	m := newMember(Source{Domain: "ke.example.net", Port: 4460}, nil)
 	for range 1000 {
 		m.learn(fmt.Sprintf("ntp%d.example.net", rand.IntN(100)))
 	}
+	m.learn("Last.example.net.")
 	m.learn("last.example.net")
-	m.learn("last.example.net")
-	if n := len(m.names); n != mostNames || m.names[n-1] != "last.example.net" || m.names[n-2] == "last.example.net" {
+	if n := len(m.names); n != mostNames+1 || m.names[0] != "ke.example.net" || m.names[n-1] != "last.example.net" || m.names[n-2] == "last.example.net" {
 		t.Errorf("%d names: %v", n, m.names)
 	}
 }

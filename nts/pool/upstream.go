@@ -2,103 +2,202 @@ package pool
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
-	"fmt"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/ntpd-go/ntpd-go/nts"
 	"github.com/ntpd-go/ntpd-go/nts/ke"
 )
 
-// upstream makes the connections to time sources. It makes one for every
-// message.
+const (
+	// inFlight bounds the connections to one source that are in use at once,
+	// in one address family; sources allow few. One more may rest.
+	inFlight = 4
+
+	// slotWait is how long a client waits for one of them while there are
+	// other sources to go to.
+	slotWait = 200 * time.Millisecond
+
+	// A kept connection rests no longer than idleMax, which is less than
+	// sources wait, and is not used longer than ageMax.
+	idleMax = 4 * time.Minute
+	ageMax  = time.Hour
+
+	// keptSessions is how many TLS sessions with a source are remembered.
+	keptSessions = 4
+)
+
+// upstream is what all connections to time sources have in common.
 type upstream struct {
 	client *ke.Client
 	roots  func() *x509.CertPool
+	log    *slog.Logger
+
+	life    context.Context // ends with the pool
+	running sync.WaitGroup  // what goes on behind clients
 }
 
-// upstreamConn is a connection to a source, and the dialect to speak on it.
+// upstreamConn is a connection to a source, and the dialect to speak on it. It
+// holds one of the leg's slots while it is in use. One exchange at a time goes
+// over it, and no keys are ever taken out of it.
 type upstreamConn struct {
-	member  *member
+	leg     *leg
 	dialect nts.Dialect
 	ke      *ke.Conn
+	since   time.Time
+	reused  bool
+
+	sessions tls.ClientSessionCache // of the leg, when the connection was made
+
+	// While it rests: stop ends the watch over it, and alive then tells
+	// whether it can be used.
+	stop  func()
+	alive chan bool
 }
 
-func (c *upstreamConn) close() { c.ke.Close() }
+// errBusy is a source whose connections are all in use.
+var errBusy = errors.New("all connections to the time source are in use")
 
-func (u *upstream) connect(ctx context.Context, m *member, d nts.Dialect) (*upstreamConn, error) {
-	conn, err := u.client.Connect(ctx, ke.Target{
-		Host: m.source.Domain, Port: m.source.Port, Roots: u.roots(),
+// take gives a connection: the one that rests, or a new one. It waits for a
+// slot no longer than wait.
+func (l *leg) take(ctx context.Context, d nts.Dialect, wait time.Duration) (*upstreamConn, error) {
+	if err := l.slot(ctx, wait); err != nil {
+		return nil, err
+	}
+	if c := l.awaken(d); c != nil {
+		return c, nil
+	}
+	c, err := l.dial(ctx, d)
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	return c, nil
+}
+
+func (l *leg) slot(ctx context.Context, wait time.Duration) error {
+	select {
+	case l.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case l.slots <- struct{}{}:
+		return nil
+	case <-timer.C:
+		return errBusy
+	case <-ctx.Done():
+		return errBusy
+	}
+}
+
+// awaken gives the connection that rests, if it is still good for something.
+func (l *leg) awaken(d nts.Dialect) *upstreamConn {
+	l.mu.Lock()
+	c := l.idle
+	l.idle = nil
+	sessions := l.sessions
+	l.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	c.stop()
+	if !<-c.alive || time.Since(c.since) >= ageMax || c.dialect != d || c.sessions != sessions {
+		c.ke.Close()
+		return nil
+	}
+	c.reused = true
+	return c
+}
+
+// dial makes a connection in the leg's family. The caller has a slot.
+func (l *leg) dial(ctx context.Context, d nts.Dialect) (*upstreamConn, error) {
+	l.mu.Lock()
+	sessions := l.sessions
+	l.mu.Unlock()
+	s := l.member.source
+	conn, err := l.up.client.Connect(ctx, ke.Target{
+		Host: s.Domain, Port: s.Port, Roots: l.up.roots(),
+		Network: l.family.network(), Sessions: sessions,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &upstreamConn{member: m, dialect: d, ke: conn}, nil
+	return &upstreamConn{leg: l, dialect: d, ke: conn, since: time.Now(), sessions: sessions}, nil
 }
 
-// ask finds out what a source supports, in whichever dialect it understands.
-// An Error record ends the connection, so that each dialect takes a new one.
-// progress is told of each step that succeeded.
-func (u *upstream) ask(ctx context.Context, m *member, progress func(string)) (support, error) {
-	var err error
-	for range dialects {
-		d := m.dialect()
-		var s support
-		if s, err = u.askIn(ctx, m, d, progress); err == nil {
-			return s, nil
-		}
-		if !notThisDialect(err) {
-			return support{}, err
-		}
-		m.otherDialect()
-	}
-	return support{}, fmt.Errorf("it serves no pool, or not this one: %w", err)
+// close ends a connection and gives its slot back.
+func (c *upstreamConn) close() {
+	c.ke.Close()
+	<-c.leg.slots
 }
 
-func (u *upstream) askIn(ctx context.Context, m *member, d nts.Dialect, progress func(string)) (support, error) {
-	conn, err := u.connect(ctx, m, d)
-	if err != nil {
-		return support{}, err
+// done gives a connection back after an exchange. It rests if the source is to
+// keep it and no other rests already.
+func (c *upstreamConn) done(granted nts.Dialect) {
+	l := c.leg
+	l.mu.Lock()
+	rest := granted != nts.NoDialect && l.idle == nil && c.sessions == l.sessions && !l.retired && l.up.life.Err() == nil
+	if rest {
+		ctx, stop := context.WithTimeout(l.up.life, idleMax)
+		c.stop, c.alive = stop, make(chan bool, 1)
+		l.idle = c
+		l.up.running.Go(func() { c.rest(ctx) })
 	}
-	defer conn.close()
-	progress("established connection to the server")
-
-	// The first generation has no list of protocols; it serves NTPv4.
-	question := nts.Information{Dialect: d, Protocols: d != nts.ClientCertificate, Algorithms: true}
-	request, err := nts.AppendRequest(nil, question)
-	if err != nil {
-		return support{}, err
+	l.mu.Unlock()
+	if !rest {
+		c.close()
+		return
 	}
-	answer, err := conn.ke.RoundTrip(ctx, request)
-	if err != nil {
-		return support{}, err
-	}
-	resp, err := conn.ke.Decode(answer, nts.DecodeSupported)
-	if err != nil {
-		return support{}, err
-	}
-	supported, ok := resp.(nts.Supported)
-	if !ok {
-		return support{}, fmt.Errorf("unexpected answer %T", resp)
-	}
-	if supported.Algorithms == nil {
-		return support{}, fmt.Errorf("%v did not say which algorithms it supports", m.source)
-	}
-	progress("received supported algorithms from the NTS KE server")
-	return usable(d, question, supported), nil
+	<-l.slots
 }
 
-// usable is what a pool that brokers NTPv4 can use of what a source supports.
-func usable(d nts.Dialect, q nts.Information, a nts.Supported) support {
-	s := support{dialect: d}
-	if q.Protocols {
-		found := false
-		for _, p := range a.Protocols {
-			found = found || p == nts.NTPv4
-		}
-		if !found {
-			return s
-		}
+// rest watches a connection until somebody wants it, it has rested too long,
+// or the source ends it.
+func (c *upstreamConn) rest(ctx context.Context) {
+	good := c.ke.Rest(ctx)
+	l := c.leg
+	l.mu.Lock()
+	mine := l.idle == c // nobody wants it
+	if mine {
+		l.idle = nil
 	}
-	s.algorithms = a.Algorithms
-	return s
+	l.mu.Unlock()
+	c.stop()
+	if mine {
+		c.ke.Close()
+		return
+	}
+	c.alive <- good
+}
+
+// renew makes the leg connect anew, without a session or a connection of
+// before: certificates have changed.
+func (l *leg) renew() {
+	l.mu.Lock()
+	l.sessions = tls.NewLRUClientSessionCache(keptSessions)
+	c := l.idle
+	l.next = time.Now()
+	l.mu.Unlock()
+	if c != nil {
+		c.stop()
+	}
+	l.hurry()
+}
+
+// retire ends the leg: what runs goes on, nothing rests any more.
+func (l *leg) retire() {
+	l.mu.Lock()
+	l.retired = true
+	c := l.idle
+	l.mu.Unlock()
+	if c != nil {
+		c.stop()
+	}
 }
