@@ -4,21 +4,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
-	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/daemon/logging"
 	"github.com/ntpd-go/ntpd-go/internal/cli"
 	"github.com/ntpd-go/ntpd-go/internal/version"
-	"github.com/ntpd-go/ntpd-go/nts/ke"
-	"github.com/ntpd-go/ntpd-go/nts/pool"
 )
 
 func main() { os.Exit(run(os.Args[1:])) }
@@ -38,45 +31,50 @@ func root() *cobra.Command {
 		Args:  cli.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context()) },
 	}
-	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration file (pool.toml)")
+	cmd.PersistentFlags().StringVarP(&f.config, "config", "c", "", "configuration file (pool.toml)")
 	cmd.Flags().StringVarP(&f.level, "log-level", "l", "", "trace, debug, info, warn or error, instead of the configured level")
 	cli.Version(cmd, version.Release)
+	cmd.AddCommand(&cobra.Command{
+		Use:   "validate -c FILE",
+		Short: "Check the configuration and all files that it names",
+		Args:  cli.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return f.validate(cmd) },
+	})
 	return cmd
 }
 
 func (f *flags) run(ctx context.Context) error {
-	if f.config == "" {
-		return cli.Exit(cli.Config, errors.New("no configuration path specified; name the file with -c FILE"))
+	s, err := f.read()
+	if err != nil {
+		return err
 	}
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	cfg, err := readConfig(f.config)
-	if err != nil {
-		return cli.Exit(cli.Config, err)
-	}
 	if f.level == "" {
-		f.level = cfg.LogLevel
+		f.level = s.cfg.LogLevel
 	}
-	log, err := openLog(f.level)
+	return f.serve(ctx, s)
+}
+
+// validate reads what a start or SIGHUP would read, and runs nothing.
+func (f *flags) validate(cmd *cobra.Command) error {
+	s, err := f.read()
 	if err != nil {
 		return err
 	}
-	for _, w := range cfg.Warnings {
-		log.Warn(w.String())
+	for _, w := range s.warnings {
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+w)
 	}
-	files, err := newFiles(cfg, log.Logger)
-	if err != nil {
-		return cli.Exit(cli.Software, err)
+	fmt.Fprintf(cmd.ErrOrStderr(), "Config looks good: %d time sources\n", len(s.sources))
+	return nil
+}
+
+func (f *flags) read() (*settings, error) {
+	if f.config == "" {
+		return nil, cli.Exit(cli.Config, errNoConfig)
 	}
-	listener, err := ke.Listen(ctx, cfg.Listen.String())
-	if err != nil {
-		return cli.ListenError(cfg.At("listen").String(), "NTS key exchange", cfg.Listen, err)
-	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	go files.reloadOnHangup(ctx)
-	return serve(ctx, cfg, files, listener, log)
+	return read(f.config)
 }
 
 // openLog logs to standard output, like the daemon.
@@ -90,40 +88,4 @@ func openLog(name string) (*logging.Log, error) {
 		return nil, cli.Exit(cli.Software, err)
 	}
 	return log, nil
-}
-
-func readConfig(path string) (*config.PoolConfig, error) {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("there was an error loading the config: %w", cli.Absolute(err))
-	}
-	cfg, problems := config.ParsePool(path, content)
-	if err := problems.Err(); err != nil {
-		return nil, fmt.Errorf("there was an error loading the config: %w", err)
-	}
-	return cfg, nil
-}
-
-func serve(ctx context.Context, cfg *config.PoolConfig, files *files, listener net.Listener, log *logging.Log) error {
-	sources := make([]pool.Source, 0, len(cfg.KeyExchangeServers))
-	for _, s := range cfg.KeyExchangeServers {
-		sources = append(sources, pool.Source{Domain: s.Domain, Port: s.Port, Weight: 1})
-	}
-	p, err := pool.New(pool.Config{
-		Listener: listener,
-		TLS:      files.serverConfig,
-		Roots:    files.roots,
-		Client:   &ke.Client{Certificate: files.certificate},
-		Sources:  sources,
-		Timeout:  cfg.KeyExchangeTimeout,
-		Log:      log.Logger,
-		Strange:  log.Limited(),
-	})
-	if err != nil {
-		return cli.Exit(cli.Software, err)
-	}
-	if err := p.Serve(ctx); err != nil {
-		return cli.Exit(cli.Software, fmt.Errorf("abnormal termination of the pool: %w", err))
-	}
-	return nil
 }

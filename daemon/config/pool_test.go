@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 )
@@ -40,7 +41,7 @@ func TestParsePool(t *testing.T) {
 
 func TestPoolDefaults(t *testing.T) {
 	c, problems := ParsePool("pool.toml", []byte(pool))
-	if err := problems.Err(); err != nil || c.KeyExchangeTimeout != time.Second || c.LogLevel != "info" {
+	if err := problems.Err(); err != nil || c.KeyExchangeTimeout != 4500*time.Millisecond || c.ConcurrentConnections != 20000 || c.KeyExchangeServers[0].Weight != 1 || c.LogLevel != "info" {
 		t.Errorf("%v, pool is %+v", err, c)
 	}
 }
@@ -59,6 +60,12 @@ p:1:2: nts-pool-ke-server.private-key-path: is missing; add private-key-path = p
 		{"servers in brackets", head + "[[nts-pool-ke-server.key-exchange-servers]]\ndomain = \"a:1\"\nport = 0\n",
 			`p:7:10: nts-pool-ke-server.key-exchange-servers.domain: "a:1" is not a host name or IP address; write it without a port and without brackets
 p:8:8: nts-pool-ke-server.key-exchange-servers.port: 0 is out of range; it goes from 1 to 65535`},
+		{"a directory that is no path", head + "key-exchange-servers-directory = 7\n", "p:6:34: nts-pool-ke-server.key-exchange-servers-directory: expected a string, found 7; write it in quotes"},
+		{"two tokens", head + "key-exchange-servers = [{ domain = \"a\", port = 1, token = \"hush\", token-file = \"f\" }]\n",
+			"p:6:67: nts-pool-ke-server.key-exchange-servers.token-file: is there beside token; keep one of them"},
+		{"a token that is no text", head + "key-exchange-servers = [{ domain = \"a\", port = 1, token = 7, weight = -1 }]\n",
+			`p:6:59: nts-pool-ke-server.key-exchange-servers.token: expected a string, found an integer; write it in quotes
+p:6:71: nts-pool-ke-server.key-exchange-servers.weight: -1 is out of range; it goes from 0 to 1000000`},
 		{"a daemon's key", head + "key-exchange-servers = [{ domain = \"a\", port = 1 }]\n[observability]\nlog-path = \"x\"\n", "p:8:1: observability.log-path: unknown key; known here: log-level"},
 		{"a daemon's file", "[[source]]\nmode = \"server\"\naddress = \"a\"\n",
 			"p:1:1: nts-pool-ke-server: is missing; add [nts-pool-ke-server]\np:1:3: source: unknown key; known here: nts-pool-ke-server, observability"},
@@ -84,5 +91,53 @@ func TestPoolServerTwice(t *testing.T) {
 	}
 	if len(c.KeyExchangeServers) != 3 || len(c.Warnings) != 1 || c.Warnings[0].String() != "p:6:81: nts-pool-ke-server.key-exchange-servers: a:1 is listed twice, first at line 6" {
 		t.Errorf("servers %v, warnings %v", c.KeyExchangeServers, c.Warnings)
+	}
+}
+
+func TestPoolServerKeys(t *testing.T) {
+	c, problems := ParsePool("p", []byte(pool[:len(pool)-2]+`    { domain = "c", port = 1, token = "hush", weight = 0, owner = "them", location = "there" },
+    { domain = "d", port = 1, token-file = "d.token", weight = 9 },
+]
+concurrent-connections = 7
+key-exchange-servers-directory = "more"
+`))
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if c.ConcurrentConnections != 7 || c.ServersDirectory != "more" {
+		t.Errorf("pool is %+v", c)
+	}
+	third, fourth := c.KeyExchangeServers[2], c.KeyExchangeServers[3]
+	if third.Token.Reveal() != "hush" || third.Weight != 0 || third.Owner != "them" || third.Location != "there" || third.TokenFile != "" {
+		t.Errorf("third is %+v", third)
+	}
+	if fourth.Token.Reveal() != "" || fourth.TokenFile != "d.token" || fourth.Weight != 9 {
+		t.Errorf("fourth is %+v", fourth)
+	}
+	if text := fmt.Sprintf("%v %+v %#v", c, c, c); strings.Contains(text, "hush") {
+		t.Error("the token shows")
+	}
+}
+
+// A directory alone is enough, and so is an empty list beside it.
+func TestPoolServersInADirectory(t *testing.T) {
+	const head = "[nts-pool-ke-server]\nlisten = \"0.0.0.0:4460\"\ncertificate-authority-path = \"ca\"\ncertificate-chain-path = \"chain\"\nprivate-key-path = \"key\"\nkey-exchange-servers-directory = \"more\"\n"
+	for _, list := range []string{"", "key-exchange-servers = []\n"} {
+		if _, problems := ParsePool("p", []byte(head+list)); problems.Err() != nil {
+			t.Error(problems)
+		}
+	}
+	servers, warnings, problems := ParsePoolServers("f.toml", []byte("[[key-exchange-servers]]\ndomain = \"a\"\nport = 1\nweight = 3\n[[key-exchange-servers]]\ndomain = \"a\"\nport = 1\n"))
+	if err := problems.Err(); err != nil || len(servers) != 2 || servers[0].Weight != 3 || servers[1].Weight != 1 || len(warnings) != 1 {
+		t.Errorf("%v, servers %v, warnings %v", err, servers, warnings)
+	}
+	if servers, _, problems := ParsePoolServers("f.toml", nil); problems.Err() != nil || len(servers) != 0 {
+		t.Errorf("an empty file: %v, %v", servers, problems)
+	}
+	_, _, problems = ParsePoolServers("f.toml", []byte("[nts-pool-ke-server]\n[[key-exchange-servers]]\ndomain = \"a\"\n"))
+	want := `f.toml:1:2: nts-pool-ke-server: unknown key; known here: key-exchange-servers
+f.toml:2:3: key-exchange-servers.port: is missing; add port = integer from 1 to 65535`
+	if got := problems.Error(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ntpd-go/ntpd-go/daemon/config"
+	"github.com/ntpd-go/ntpd-go/internal/cli"
+	"github.com/ntpd-go/ntpd-go/nts"
+	"github.com/ntpd-go/ntpd-go/nts/ke"
+	"github.com/ntpd-go/ntpd-go/nts/pool"
+)
+
+// settings are one reading of the configuration and of all files that it
+// names. They do not change.
+type settings struct {
+	cfg      *config.PoolConfig
+	sources  []pool.Source
+	tls      *tls.Config
+	pair     *ke.KeyPair
+	roots    *x509.CertPool
+	warnings []string
+}
+
+// read reads everything. The error of a bad configuration has the exit code
+// for that.
+func read(path string) (*settings, error) {
+	s := new(settings)
+	for _, step := range []func() error{
+		func() error { return s.readConfig(path) }, s.readSources,
+	} {
+		if err := step(); err != nil {
+			return nil, cli.Exit(cli.Config, err)
+		}
+	}
+	if err := s.readCertificates(); err != nil {
+		return nil, cli.Exit(cli.Software, err)
+	}
+	return s, nil
+}
+
+func (s *settings) readConfig(path string) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("there was an error loading the config: %w", cli.Absolute(err))
+	}
+	cfg, problems := config.ParsePool(path, content)
+	if err := problems.Err(); err != nil {
+		return fmt.Errorf("there was an error loading the config: %w", err)
+	}
+	s.cfg = cfg
+	s.warn(cfg.Warnings)
+	return nil
+}
+
+func (s *settings) warn(warnings []config.Warning) {
+	for _, w := range warnings {
+		s.warnings = append(s.warnings, w.String())
+	}
+}
+
+// readSources collects the time sources of the configuration and of its
+// directory, in the order of the files' names.
+func (s *settings) readSources() error {
+	servers := s.cfg.KeyExchangeServers
+	if dir := s.cfg.ServersDirectory; dir != "" {
+		names, err := filepath.Glob(filepath.Join(dir, "*.toml"))
+		if err != nil {
+			return fmt.Errorf("%v: %w", s.cfg.At("key-exchange-servers-directory"), err)
+		}
+		if _, err := os.ReadDir(dir); err != nil {
+			return fmt.Errorf("%v: the directory of servers cannot be read: %w", s.cfg.At("key-exchange-servers-directory"), cli.Absolute(err))
+		}
+		for _, name := range names {
+			more, err := s.readServers(name)
+			if err != nil {
+				return err
+			}
+			servers = append(servers[:len(servers):len(servers)], more...)
+		}
+		if len(servers) == 0 {
+			return fmt.Errorf("%v: there is no server in the files *.toml of %s; list at least one", s.cfg.At("key-exchange-servers-directory"), dir)
+		}
+	}
+	first := make(map[string]config.Pos)
+	for _, server := range servers {
+		source := pool.Source{
+			Domain: server.Domain, Port: server.Port, Weight: server.Weight,
+			Owner: server.Owner, Location: server.Location,
+		}
+		if other, doubled := first[source.String()]; doubled && other.File != server.Pos.File {
+			s.warnings = append(s.warnings, fmt.Sprintf("%v: %v is listed already at %v", server.Pos, source, other))
+		}
+		if _, doubled := first[source.String()]; !doubled {
+			first[source.String()] = server.Pos
+		}
+		var err error
+		if source.Token, err = token(server); err != nil {
+			return err
+		}
+		s.sources = append(s.sources, source)
+	}
+	return nil
+}
+
+func (s *settings) readServers(name string) ([]config.PoolServer, error) {
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("there was an error loading the servers: %w", cli.Absolute(err))
+	}
+	servers, warnings, problems := config.ParsePoolServers(name, content)
+	if err := problems.Err(); err != nil {
+		return nil, fmt.Errorf("there was an error loading the servers: %w", err)
+	}
+	s.warn(warnings)
+	return servers, nil
+}
+
+// longestToken bounds a token in octets. It must fit requests that sources
+// read, of 4096 octets in all.
+const longestToken = 1024
+
+// token gives the token of a source, or nil: out of the configuration or of
+// the first line of a file.
+func token(s config.PoolServer) (nts.Secret, error) {
+	text := s.Token.Reveal()
+	if s.TokenFile != "" {
+		f, err := os.Open(s.TokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("%v: the token cannot be read: %w", s.At("token-file"), cli.Absolute(err))
+		}
+		defer f.Close()
+		line, err := bufio.NewReader(io.LimitReader(f, longestToken+2)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("%v: the token cannot be read: %w", s.At("token-file"), cli.Absolute(err))
+		}
+		if text = strings.TrimSpace(line); text == "" {
+			return nil, fmt.Errorf("%v: the first line of %s is empty; put the token there", s.At("token-file"), s.TokenFile)
+		}
+	}
+	if len(text) > longestToken {
+		return nil, fmt.Errorf("%v: the token of %v is longer than %d octets", s.Pos, s, longestToken)
+	}
+	if text == "" {
+		return nil, nil
+	}
+	return nts.Secret(text), nil
+}
+
+func (s *settings) readCertificates() error {
+	pair, err := ke.LoadKeyPair(s.cfg.CertificateChainPath, s.cfg.PrivateKeyPath, time.Now())
+	if err != nil {
+		return err
+	}
+	roots, err := ke.LoadRoots(s.cfg.CertificateAuthorityPath)
+	if err != nil {
+		return err
+	}
+	s.pair, s.roots = pair, roots
+	s.tls = &tls.Config{Certificates: []tls.Certificate{pair.TLS}}
+	s.warnings = append(s.warnings, pair.Warnings...)
+	return nil
+}
