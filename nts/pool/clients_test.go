@@ -80,7 +80,7 @@ func TestClientsAreSpread(t *testing.T) {
 
 // A client denies by the name that it was given, be it that of the key
 // exchange or that of the NTP server.
-func TestDeny(t *testing.T) {
+func TestCase33Deny(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.add()
@@ -115,7 +115,7 @@ func TestDeny(t *testing.T) {
 	})
 }
 
-func TestNegotiation(t *testing.T) {
+func TestCase39Negotiation(t *testing.T) {
 	const bad = "8002 0002 0002" + eom
 	none, noAlgorithm := "8001 0000"+eom, "8001 0002 0000 8004 0000"+eom
 	for _, c := range []struct {
@@ -162,7 +162,7 @@ func TestNegotiation(t *testing.T) {
 }
 
 // What a client may not say costs no source anything.
-func TestBadRequestsGoNowhere(t *testing.T) {
+func TestCase6BadRequestsGoNowhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		s := w.add()

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,8 +39,10 @@ type world struct {
 	sources  []*source
 	change   func(*Config) // before the pool is made, or nil
 	log      lines
+	level    slog.Level
 	pool     *Pool
 	stop     func() // of the pool, gracefully
+	end      func() // of everything
 	running  sync.WaitGroup
 	listener *memnet.Listener
 
@@ -55,11 +58,13 @@ func newWorld(t *testing.T) *world {
 // source is a time source that serves pools, unless a test makes it worse.
 type source struct {
 	name, addr string
+	addr6      string // its other address, or empty
 	server     nts.Server
 	dialects   []nts.Dialect
 	leaf       *testcert.Leaf
 	down       bool // nobody listens
 	keep       bool // grants every Keep Alive
+	nameless   bool // does not know the question for names
 	token      string
 	tls        func(*tls.Config)
 
@@ -117,14 +122,7 @@ func (w *world) start() {
 		Dial: w.dial, Lookup: w.lookup,
 		Certificate: func() *tls.Certificate { return &w.own.TLS },
 	}
-	config.Log = slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{
-		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return a
-		},
-	}))
+	config.Log = w.logger()
 	if w.change != nil {
 		w.change(&config)
 	}
@@ -140,15 +138,15 @@ func (w *world) start() {
 		}
 	})
 	w.stop = cancel
-	w.t.Cleanup(func() {
+	w.end = sync.OnceFunc(func() {
 		cancel()
 		for _, s := range w.sources {
-			w.net.Close(s.addr)
-			s.hangUp()
+			w.die(s)
 		}
 		w.running.Wait()
 		w.keysWentToOneSource()
 	})
+	w.t.Cleanup(w.end)
 }
 
 // keysWentToOneSource judges every run by what the sources have recorded: no
@@ -169,17 +167,25 @@ func (w *world) keysWentToOneSource() {
 // listen starts a source.
 func (w *world) listen(s *source) {
 	w.t.Helper()
-	l, err := w.net.Listen(s.addr)
-	if err != nil {
-		w.t.Fatal(err)
+	for _, addr := range []string{s.addr, s.addr6} {
+		if addr == "" {
+			continue
+		}
+		l, err := w.net.Listen(addr)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.t.Cleanup(func() { l.Close() })
+		w.running.Go(func() { s.serve(l, &w.running) })
 	}
-	w.t.Cleanup(func() { l.Close() })
-	w.running.Go(func() { s.serve(l, &w.running) })
 }
 
 // die ends a source with all its connections.
 func (w *world) die(s *source) {
 	w.net.Close(s.addr)
+	if s.addr6 != "" {
+		w.net.Close(s.addr6)
+	}
 	s.hangUp()
 }
 
@@ -206,6 +212,20 @@ func (s *source) hangUp() {
 		c.NetConn().Close()
 	}
 	clear(s.open)
+}
+
+// all is all requests that the source has received.
+func (s *source) all() []nts.Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.requests)
+}
+
+// openNow is how many connections the source has.
+func (s *source) openNow() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
 }
 
 func (s *source) fixedKeys() []nts.FixedKey {
@@ -239,10 +259,12 @@ func (w *world) dial(ctx context.Context, network, addr string) (net.Conn, error
 	return w.net.Dial(ctx, network, addr)
 }
 
-func (w *world) dials(s *source) int {
+func (w *world) dials(s *source) int { return w.dialsTo(s.addr) }
+
+func (w *world) dialsTo(addr string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.called[s.addr]
+	return w.called[addr]
 }
 
 // wantDenied wants an error for a client that denies some servers.
@@ -255,10 +277,26 @@ func (w *world) wantDenied(names ...string) {
 	}
 }
 
+func (w *world) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{
+		Level: w.level,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+}
+
 func (w *world) lookup(_ context.Context, host string) ([]netip.Addr, error) {
 	for _, s := range w.sources {
 		if s.name == host {
-			return []netip.Addr{netip.MustParseAddrPort(s.addr).Addr()}, nil
+			addrs := []netip.Addr{netip.MustParseAddrPort(s.addr).Addr()}
+			if s.addr6 != "" {
+				addrs = append(addrs, netip.MustParseAddrPort(s.addr6).Addr())
+			}
+			return addrs, nil
 		}
 	}
 	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
@@ -340,7 +378,7 @@ func (s *source) answer(c *tls.Conn) (answer []byte, stay bool) {
 	s.raw = append(s.raw, buffer[:n])
 	s.requests = append(s.requests, req)
 	s.presents = c.ConnectionState().PeerCertificates
-	information, fixedKey := s.information, s.fixedKey
+	information, fixedKey, keep := s.information, s.fixedKey, s.keep
 	s.mu.Unlock()
 	dialect := nts.NoDialect
 	switch q := req.(type) {
@@ -351,24 +389,25 @@ func (s *source) answer(c *tls.Conn) (answer []byte, stay bool) {
 	case nts.FixedKey:
 		dialect = q.Dialect
 	}
-	if err != nil || !s.speaks(dialect, req) {
+	_, names := req.(nts.Names)
+	if err != nil || !s.speaks(dialect, req) || names && s.nameless {
 		out, _ := nts.AppendError(nil, nts.UnrecognizedCriticalRecord)
 		return out, false
 	}
 	switch req.(type) {
 	case nts.Information:
 		if information != nil {
-			return information(), s.keep
+			return information(), keep
 		}
 	case nts.FixedKey:
 		if fixedKey != nil {
-			return fixedKey(c), s.keep
+			return fixedKey(c), keep
 		}
 	}
 	seal := func(a aead.Algorithm, c2s, s2c []byte) ([]byte, error) {
 		return fmt.Appendf(nil, "%s %d %x %x", s.name, a, c2s, s2c), nil
 	}
-	stay = s.keep && nts.WantsKeepAlive(req)
+	stay = keep && nts.WantsKeepAlive(req)
 	out, _, _ := s.server.Respond(nil, req, nts.Session{Seal: seal, KeepAlive: stay})
 	return out, stay
 }

@@ -78,6 +78,7 @@ type leg struct {
 
 // question is a question to a source that several requests wait for.
 type question struct {
+	since   time.Time
 	done    chan struct{} // closed when the answer is there
 	support support
 	err     error
@@ -128,12 +129,16 @@ func (l *leg) supports(ctx context.Context) (s support, age time.Duration, err e
 	}
 	q := l.ask()
 	l.mu.Unlock()
+	// Nobody begins to wait for what others have waited for in vain.
+	wait := time.NewTimer(patience - time.Since(q.since))
+	defer wait.Stop()
 	select {
 	case <-q.done:
 		return q.support, 0, q.err
+	case <-wait.C:
 	case <-ctx.Done():
-		return support{}, 0, fmt.Errorf("%v has not said yet what it supports: %w", l.member.source, ctx.Err())
 	}
+	return support{}, 0, fmt.Errorf("%v has not said yet what it supports", l.member.source)
 }
 
 // ask begins to ask the source, unless somebody does. The caller holds the
@@ -142,7 +147,7 @@ func (l *leg) ask() *question {
 	if l.asking != nil {
 		return l.asking
 	}
-	q := &question{done: make(chan struct{})}
+	q := &question{since: time.Now(), done: make(chan struct{})}
 	l.asking = q
 	l.up.running.Go(func() {
 		ctx, cancel := context.WithTimeout(l.up.life, askTimeout)

@@ -80,7 +80,7 @@ func TestTheStory(t *testing.T) {
 	})
 }
 
-func TestServerAndPortAreRelayed(t *testing.T) {
+func TestCase28ServerAndPortAreRelayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.add(func(s *source) { s.server = nts.Server{NTPServer: "2001:db8::1", NTPPort: 1231} })
@@ -93,7 +93,7 @@ func TestServerAndPortAreRelayed(t *testing.T) {
 
 // The answer is made anew: what a source says beyond RFC 8915 does not reach
 // the client, and a ninth cookie does not either.
-func TestAnswerIsRebuilt(t *testing.T) {
+func TestCase27AnswerIsRebuilt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.add(func(s *source) {
@@ -111,7 +111,7 @@ func TestAnswerIsRebuilt(t *testing.T) {
 
 // From the first octet of the keys on the client belongs to the source that
 // has them: whatever then goes wrong, no other source sees a key.
-func TestKeysGoToOneSourceAtMost(t *testing.T) {
+func TestCase23And26KeysGoToOneSourceAtMost(t *testing.T) {
 	const cookie = "0005 0004 01020304"
 	say := func(digits string) func(*tls.Conn) []byte {
 		return func(*tls.Conn) []byte { return fromHex(digits) }
@@ -174,7 +174,7 @@ func TestKeysGoToOneSourceAtMost(t *testing.T) {
 
 // Before that, every failure leads to another source, and a source whose TLS
 // is wrong does not see a pool's record at all.
-func TestAnotherSourceIsPickedBeforeKeysAreSent(t *testing.T) {
+func TestCase31AnotherSourceIsPickedBeforeKeysAreSent(t *testing.T) {
 	year := func(y int) time.Time { return time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC) }
 	for name, c := range map[string]struct {
 		spoil func(*world, *source)
@@ -293,7 +293,7 @@ func TestSilentSourcesEndInTime(t *testing.T) {
 	})
 }
 
-func TestDialects(t *testing.T) {
+func TestCase20Dialects(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		own   []nts.Dialect
@@ -354,7 +354,7 @@ func TestFirstGenerationOnTheWire(t *testing.T) {
 
 // A source whose program was changed between two clients is asked again, in
 // the other dialect; nobody else sees the keys.
-func TestSourceThatWasUpgraded(t *testing.T) {
+func TestCase21SourceThatWasUpgraded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		s := w.add(func(s *source) { s.dialects = []nts.Dialect{nts.Draft} })
@@ -412,7 +412,7 @@ func TestPoolNeedsSources(t *testing.T) {
 }
 
 // Nothing secret gets into the log of a whole run.
-func TestLogHoldsNoSecrets(t *testing.T) {
+func TestCase48LogHoldsNoSecrets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.add(func(s *source) { s.fixedKey = func(*tls.Conn) []byte { return fromHex("8002 0002 0001" + eom) } })

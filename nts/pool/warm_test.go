@@ -171,7 +171,7 @@ func TestUnaskedOctetsEndAConnection(t *testing.T) {
 
 // Sessions are resumed towards sources, and no keys can be taken out of such
 // a connection.
-func TestSessionsAreResumedUpstreamOnly(t *testing.T) {
+func TestCase29SessionsAreResumedUpstreamOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		s := w.add()
