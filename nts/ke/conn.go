@@ -273,7 +273,7 @@ func (c *Conn) Rest(ctx context.Context) bool {
 	stop := context.AfterFunc(ctx, func() { c.tls.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	_, err := c.reader.Peek(1)
-	return ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded)
+	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // Resumed reports whether the handshake resumed a session.

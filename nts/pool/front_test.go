@@ -389,13 +389,13 @@ func TestCase46SourcesChange(t *testing.T) {
 		}
 		// The one that has gone is left alone.
 		synctest.Wait()
+		if n := b.openNow(); n != 0 {
+			t.Errorf("%d connections to it are left", n)
+		}
 		info, _ := b.count()
 		time.Sleep(time.Hour)
 		if n, _ := b.count(); n != info {
 			t.Errorf("asked %d times after it had gone", n-info)
-		}
-		if n := b.openNow(); n != 0 {
-			t.Errorf("%d connections to it are left", n)
 		}
 		if err := w.pool.SetSources(nil); !errors.Is(err, ErrNoSources) {
 			t.Errorf("%v", err)

@@ -1,0 +1,229 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ntpd-go/ntpd-go/nts"
+	"github.com/ntpd-go/ntpd-go/nts/ke"
+)
+
+func (w *world) leg(i int) *leg { return (*w.pool.broker.members.Load())[i].legs[ipv4] }
+
+func (w *world) take(l *leg, d nts.Dialect) *upstreamConn {
+	w.t.Helper()
+	c, err := l.take(w.t.Context(), d, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+// One connection rests, if the source is to keep it; all others are closed.
+func TestWhichConnectionRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add()
+		w.start()
+		l := w.leg(0)
+		rests := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			if n := s.openNow(); n != want || len(l.slots) != 0 {
+				t.Errorf("%d connections are open, want %d; %d slots are taken", n, want, len(l.slots))
+			}
+		}
+		w.take(l, nts.IANA).done(nts.NoDialect)
+		rests(0)
+		a, b := w.take(l, nts.IANA), w.take(l, nts.IANA)
+		a.done(nts.IANA)
+		b.done(nts.IANA)
+		rests(1)
+		if c := w.take(l, nts.IANA); c != a || !c.reused {
+			t.Error("the connection that rested is not used")
+		} else {
+			c.done(nts.IANA)
+		}
+		// In another dialect it is of no use.
+		if c := w.take(l, nts.Draft); c.reused || c.dialect != nts.Draft {
+			t.Error("a connection changed its dialect")
+		} else {
+			c.done(nts.Draft)
+		}
+		rests(1)
+		// What the watch has seen something on is not used, however late it
+		// says so.
+		c := w.take(l, nts.Draft)
+		c.stop, c.alive = func() {}, make(chan bool, 1)
+		c.alive <- false
+		l.idle = c
+		<-l.slots
+		if d := w.take(l, nts.Draft); d == c || d.reused {
+			t.Error("a dead connection is used")
+		} else {
+			l.renew() // while it is in use
+			d.done(nts.Draft)
+		}
+		rests(0)
+		e := w.take(l, nts.IANA)
+		l.retire()
+		e.done(nts.IANA)
+		rests(0)
+	})
+}
+
+func TestSlotsAreFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.add()
+		w.start()
+		l := w.leg(0)
+		var held []*upstreamConn
+		for range inFlight {
+			held = append(held, w.take(l, nts.IANA))
+		}
+		began := time.Now()
+		if _, err := l.take(t.Context(), nts.IANA, slotWait); !errors.Is(err, errBusy) || time.Since(began) != slotWait {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		time.AfterFunc(time.Millisecond, func() { held[0].close() })
+		c, err := l.take(t.Context(), nts.IANA, slotWait)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range append(held[1:], c) {
+			c.close()
+		}
+	})
+}
+
+// A source that is known, and then does not answer connections any more, costs
+// a client a second.
+func TestSourceThatFellSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		bad, good := w.add(), w.add()
+		w.start()
+		time.Sleep(time.Second)
+		w.die(bad)
+		w.net.Silence(bad.addr)
+		began := time.Now()
+		if got, err := w.exchange(); err != nil || got.Server != good.name || time.Since(began) > prepareTimeout {
+			t.Errorf("%v, %v after %v", got.Server, err, time.Since(began))
+		}
+		began = time.Now()
+		if got, err := w.exchange(); err != nil || got.Server != good.name || time.Since(began) > time.Millisecond {
+			t.Errorf("%v, %v after %v", got.Server, err, time.Since(began))
+		}
+	})
+}
+
+// A source that is down is not asked on behalf of a client.
+func TestDownIsLeftToItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add()
+		w.start()
+		l := w.leg(0)
+		cause := &ke.Error{Class: ke.ClassRefused}
+		l.failed(cause)
+		before := w.dials(s)
+		if _, _, err := l.supports(t.Context()); !errors.Is(err, cause) || w.dials(s) != before {
+			t.Errorf("%v after %d connections", err, w.dials(s)-before)
+		}
+	})
+}
+
+func TestSuspicionGrowsAndEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.add()
+		w.start()
+		l := w.leg(0)
+		suspectedFor := func(least, most time.Duration) {
+			t.Helper()
+			if d := time.Until(l.suspect); d < least*3/4 || d > most*5/4 {
+				t.Errorf("suspected for %v", d)
+			}
+		}
+		for range 4 {
+			l.spoiled(errNoCommon)
+		}
+		suspectedFor(8*suspectMin, 8*suspectMin)
+		l.worked()
+		if h := l.health(time.Now()); h != healthy {
+			t.Errorf("after it worked: %v", h)
+		}
+		l.spoiled(errNoCommon)
+		suspectedFor(suspectMin, suspectMin)
+		for range 100 {
+			l.spoiled(errNoCommon)
+		}
+		suspectedFor(suspectMax, suspectMax)
+	})
+}
+
+func TestDialectMemory(t *testing.T) {
+	m := newMember(Source{Domain: "ke.example", Port: 1}, nil)
+	if m.dialect() != nts.IANA {
+		t.Errorf("begins with %v", m.dialect())
+	}
+	m.cannotTell()
+	m.otherDialect(nts.IANA)
+	m.otherDialect(nts.IANA) // both families were refused at once
+	if m.dialect() != nts.Draft || !m.tellsNames() {
+		t.Errorf("goes on with %v, tells names: %v", m.dialect(), m.tellsNames())
+	}
+	m.otherDialect(nts.Draft)
+	m.otherDialect(nts.ClientCertificate)
+	if m.dialect() != nts.IANA {
+		t.Errorf("begins again with %v", m.dialect())
+	}
+}
+
+// What was learnt of a source outlives a change of its weight.
+func TestSourcesInherit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add(func(s *source) { s.server.NTPServer, s.nameless = "ntp.example.net", true })
+		w.start()
+		if _, err := w.exchange(); err != nil {
+			t.Fatal(err)
+		}
+		heavier := s.asSource()
+		heavier.Weight = 2
+		if err := w.pool.SetSources([]Source{heavier, heavier}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(*w.pool.broker.members.Load()); n != 1 {
+			t.Errorf("%d sources", n)
+		}
+		w.wantDenied("ntp.example.net")
+	})
+}
+
+// Two requests that fall on one place of the table are not taken for one.
+func TestRepeatsCollide(t *testing.T) {
+	r := newRepeats()
+	from, now := netip.MustParseAddr("192.0.2.1"), time.Now()
+	q := func(i int) nts.KeyExchange {
+		return nts.KeyExchange{Deny: nts.DenyInEveryDialect([]string{fmt.Sprintf("s%d.example", i)})}
+	}
+	first := r.fingerprint(from, q(0))
+	i := 1
+	for ; r.fingerprint(from, q(i))%repeatTable != first%repeatTable; i++ {
+	}
+	for range repeatMost {
+		r.excessive(from, q(0), now)
+	}
+	if r.excessive(from, q(i), now) {
+		t.Error("another request pays for the first")
+	}
+	if r.fingerprint(netip.MustParseAddr("192.0.2.9"), q(0)) != first || r.fingerprint(netip.MustParseAddr("192.0.3.1"), q(0)) == first {
+		t.Error("networks are told apart wrongly")
+	}
+}
