@@ -60,6 +60,12 @@ func TestEveryTOMLBlockIsAccepted(t *testing.T) {
 				}
 				continue
 			}
+			if strings.Contains(b.Text, "[[key-exchange-servers]]") {
+				if _, _, problems := config.ParsePoolServers(b.String(), []byte(b.Text)); len(problems) > 0 {
+					t.Error(problems)
+				}
+				continue
+			}
 			cfg, problems := config.Parse(b.String(), []byte(b.Text))
 			if len(problems) > 0 {
 				t.Error(problems)
@@ -87,6 +93,8 @@ var proofs = map[string]string{
 	"ntp-ctl validate -c client.toml":             "guide_test.go",
 	"sudo ntp-daemon -c server.toml":              "guide_test.go",
 	"sudo ntp-daemon -c client.toml":              "guide_test.go",
+	"nts-pool-ke validate -c pool.toml":           "pool_guide_test.go",
+	"sudo nts-pool-ke -c pool.toml":               "pool_guide_test.go",
 }
 
 // A command in the documentation is either run here as typed (the guide's
