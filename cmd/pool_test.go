@@ -47,6 +47,18 @@ func put(t *testing.T, dir, name, text string) {
 	}
 }
 
+// A limit of open files is not met silently, and is worth a warning only to
+// whoever asked for more.
+func TestPoolSaysHowManyClientsItCanTake(t *testing.T) {
+	for rest, level := range map[string]string{"": "INFO", "concurrent-connections = 1000\n": "WARN"} {
+		dir := poolFolder(t, nil)
+		put(t, dir, "pool.toml", poolFile(t, rest))
+		put(t, dir, "sources/a.toml", serverFile("127.0.0.1", ""))
+		p := startRaw(t, dir, "sh", "-c", "ulimit -n 100; exec nts-pool-ke -c pool.toml")
+		p.await(level + ".*only 66 clients can be connected at once, because the limit of open files is 100")
+	}
+}
+
 // SIGHUP reads everything anew: the configuration, the files of sources, the
 // tokens and the certificates. What is wrong in one of them leaves all as it
 // was, and is said.

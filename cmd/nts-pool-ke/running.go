@@ -118,7 +118,7 @@ func (f *flags) serve(ctx context.Context, s *settings) error {
 		Client:      &ke.Client{Certificate: r.certificate},
 		Sources:     s.sources,
 		Timeout:     s.cfg.KeyExchangeTimeout,
-		Connections: affordable(s.cfg.ConcurrentConnections, len(s.sources), log.Logger),
+		Connections: affordable(s, log.Logger),
 		Log:         log.Logger,
 		Strange:     log.Limited(),
 	})
@@ -143,8 +143,10 @@ const (
 )
 
 // affordable is the number of clients that this process has descriptors for.
-// Go raises the soft limit to the hard one at the start.
-func affordable(wanted, sources int, log *slog.Logger) int {
+// Go raises the soft limit to the hard one at the start. Whoever asked for more
+// is warned.
+func affordable(s *settings, log *slog.Logger) int {
+	wanted, sources := s.cfg.ConcurrentConnections, len(s.sources)
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return wanted
@@ -154,7 +156,11 @@ func affordable(wanted, sources int, log *slog.Logger) int {
 		return wanted
 	}
 	left = max(left, 1)
-	log.Warn(fmt.Sprintf("only %d clients can be connected at once, because the limit of open files is %d; raise it (LimitNOFILE in the unit) or lower concurrent-connections",
+	level := slog.LevelInfo
+	if s.cfg.Has("concurrent-connections") {
+		level = slog.LevelWarn
+	}
+	log.Log(context.Background(), level, fmt.Sprintf("only %d clients can be connected at once, because the limit of open files is %d; raise it (LimitNOFILE in the unit) or lower concurrent-connections",
 		left, limit.Cur))
 	return left
 }

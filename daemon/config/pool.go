@@ -162,6 +162,9 @@ func (d *decoder) checkPoolServers(servers []PoolServer, path string) {
 	}
 }
 
+// Has reports whether a key of [nts-pool-ke-server] is written in the file.
+func (c *PoolConfig) Has(key string) bool { return c.server.Has(key) }
+
 // At gives the place of a key of [nts-pool-ke-server].
 func (c *PoolConfig) At(key string) Pos { return c.server.At(key) }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -244,6 +245,33 @@ func TestNamelessSources(t *testing.T) {
 		}
 		if asked != 1 {
 			t.Errorf("asked for its names %d times", asked)
+		}
+	})
+}
+
+// A kept connection that the source has given up is found out by a question,
+// too, and is nothing against the source.
+func TestCase24StaleConnectionAtAQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		asked := 0
+		s := w.add(func(s *source) { s.keep = true })
+		s.information = func() []byte {
+			if asked++; asked == 2 {
+				return nil // closes
+			}
+			return fromHex("8009 0002 0000 800a 0004 000f0020 0008 0000" + eom)
+		}
+		w.start()
+		time.Sleep(refreshEvery * 4 / 3)
+		if info, _ := s.count(); info != 3 {
+			t.Errorf("asked %d times", info)
+		}
+		if accepted, _ := s.connections(); accepted != 2 {
+			t.Errorf("%d connections", accepted)
+		}
+		if strings.Contains(w.log.String(), "does not work") {
+			t.Errorf("log\n%s", w.log.String())
 		}
 	})
 }
