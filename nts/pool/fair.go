@@ -39,7 +39,7 @@ func (f *fair) Accept() (net.Conn, error) {
 			return &counted{Conn: conn, free: sync.OnceFunc(func() { f.free(network) })}, nil
 		}
 		if tcp, ok := conn.(*net.TCPConn); ok {
-			tcp.SetLinger(0) // nothing is kept for it
+			_ = tcp.SetLinger(0) // nothing is kept for it
 		}
 		conn.Close()
 		f.shed(from)
