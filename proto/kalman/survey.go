@@ -50,7 +50,7 @@ func (d *Discipline) survey() {
 			d.expel(s)
 			expelled = expelled || all[i].incumbent
 			if before[i] != Falseticker {
-				d.note(Note{Code: "source-falseticker", Warn: true, Source: s.id, Text: "it disagrees with the majority and is not used"})
+				d.note(Note{Code: "source-falseticker", Source: s.id, Text: "it disagrees with the majority and is not used"})
 			}
 		}
 	}
