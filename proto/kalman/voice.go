@@ -151,7 +151,7 @@ func (v *voice) level() {
 		top = max(top, l)
 	}
 	for h := range v.weight {
-		v.weight[h] = max(v.weight[h]-top, -1e4)
+		v.weight[h] = max(v.weight[h]-top, -20)
 	}
 }
 

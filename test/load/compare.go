@@ -61,7 +61,7 @@ func compare(o *order) error {
 			c.host.Close()
 		}
 	}()
-	for _, name := range strings.Split(o.peers, ",") {
+	for name := range strings.SplitSeq(o.peers, ",") {
 		c, err := start(o, name, filepath.Join(dir, name))
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)

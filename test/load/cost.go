@@ -16,7 +16,7 @@ func processes(pid int) []int {
 		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", all[i]))
 		for _, list := range lists {
 			text, _ := os.ReadFile(list)
-			for _, field := range strings.Fields(string(text)) {
+			for field := range strings.FieldsSeq(string(text)) {
 				if child, err := strconv.Atoi(field); err == nil {
 					all = append(all, child)
 				}

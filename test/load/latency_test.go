@@ -26,8 +26,8 @@ func TestQuantiles(t *testing.T) {
 	for i := range 1000 {
 		l.add(time.Duration(i+1) * time.Microsecond)
 	}
-	for q, want := range map[float64]time.Duration{0: 1, 0.5: 501, 0.99: 991, 0.999: 1000, 1: 1000} {
-		got, want := l.quantile(q), want*time.Microsecond
+	for q, want := range map[float64]int{0: 1, 0.5: 501, 0.99: 991, 0.999: 1000, 1: 1000} {
+		got, want := l.quantile(q), time.Duration(want)*time.Microsecond
 		if got < want || got > want+want/(1<<resolution)+1 {
 			t.Errorf("%v: %v, want %v", q, got, want)
 		}

@@ -71,7 +71,8 @@ func openSocket(server netip.AddrPort) (*socket, error) {
 	}
 	// Room for answers in spite of whatever else the processor does.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 4<<20)
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1); err == nil {
+	err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+	if err == nil {
 		err = unix.Bind(fd, &unix.SockaddrInet4{})
 	}
 	if err != nil {
