@@ -28,7 +28,7 @@ type broker struct {
 }
 
 // errNoSource is a request for which no source was found.
-var errNoSource = errors.New("could not find a valid KE server")
+var errNoSource = errors.New("no time source could be used")
 
 // serve answers one client. The error is for the log; the response is there in
 // every case.
@@ -61,6 +61,9 @@ func (b *broker) serve(ctx context.Context, q nts.KeyExchange, from family, expo
 		conn, algorithm, err := b.prepare(ctx, leg, q, len(draw.left) == 0)
 		if errors.Is(err, errNoCommon) {
 			overlap, last = false, err
+			continue
+		}
+		if errors.Is(err, errDenied) {
 			continue
 		}
 		if err != nil {
@@ -117,6 +120,10 @@ var (
 	// errNoCommon is a source without an algorithm in common with the client.
 	errNoCommon = errors.New("no algorithm in common")
 
+	// errDenied is a source that turns out to go by a name that the client
+	// denies.
+	errDenied = errors.New("the client denies it")
+
 	// errDown is a source that waits to be tried again.
 	errDown = errors.New("it does not work at the moment")
 )
@@ -140,6 +147,9 @@ func (b *broker) prepare(ctx context.Context, l *leg, q nts.KeyExchange, last bo
 	algorithm, ok := choose(q, s.algorithms)
 	if !ok {
 		return nil, none, errNoCommon
+	}
+	if l.denies(ctx, q) {
+		return nil, none, errDenied
 	}
 	wait := slotWait
 	if last {

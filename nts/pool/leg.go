@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -21,9 +22,6 @@ const (
 
 	// supportValid is how long an answer is used while it cannot be renewed.
 	supportValid = time.Hour
-
-	// namesEvery is how often a source is asked for its names.
-	namesEvery = time.Hour
 
 	// askTimeout bounds a question with its connections, of which each
 	// dialect takes one. A client does not wait that long.
@@ -60,11 +58,11 @@ type leg struct {
 	up     *upstream
 	wake   chan struct{} // holds a value when the next question is due earlier
 	slots  chan struct{} // holds one value per connection that somebody uses
+	said   teller
 
 	mu       sync.Mutex
 	known    support
 	knownAt  time.Time // zero: nothing is known
-	namesAt  time.Time // when the source was last asked for its names
 	asking   *question // in flight, or nil
 	next     time.Time // when to ask again
 	down     error     // why it cannot be used; nil when it can, or was not tried
@@ -170,7 +168,7 @@ func (l *leg) answered(q *question) {
 		l.next = time.Now().Add(roughly(refreshEvery))
 		l.mu.Unlock()
 		if recovered != nil {
-			l.up.log.Info("time source works again", l.about()...)
+			l.tell(slog.LevelInfo, "time source works again")
 		}
 		return
 	}
@@ -198,9 +196,9 @@ func (l *leg) failed(cause error) {
 	switch {
 	case !first:
 	case errors.Is(cause, ke.ErrFamily):
-		l.up.log.Debug("time source does not have this family", l.about("error", cause)...)
+		l.tell(slog.LevelDebug, "time source does not have this family", "error", cause)
 	default:
-		l.up.log.Info("time source does not work", l.about("error", cause)...)
+		l.tell(slog.LevelInfo, "time source does not work", "error", cause)
 	}
 }
 
@@ -215,7 +213,7 @@ func (l *leg) spoiled(cause error) {
 	l.mu.Unlock()
 	l.hurry()
 	if first {
-		l.up.log.Info("time source does not work", l.about("error", cause)...)
+		l.tell(slog.LevelInfo, "time source does not work", "error", cause)
 	}
 }
 
@@ -226,7 +224,7 @@ func (l *leg) worked() {
 	l.spoilt, l.suspect = 0, time.Time{}
 	l.mu.Unlock()
 	if recovered {
-		l.up.log.Info("time source works again", l.about()...)
+		l.tell(slog.LevelInfo, "time source works again")
 	}
 }
 
@@ -282,7 +280,7 @@ func (l *leg) tick(ctx context.Context) time.Duration {
 		return 0
 	}
 	if q.err == nil {
-		l.askNames(ctx)
+		l.learnNames()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/ntpd-go/ntpd-go/nts"
 )
@@ -24,6 +25,9 @@ type member struct {
 	names       []string // canonical; the first is that of its key exchange
 	nextDialect int      // index into dialects to ask in first
 	nameless    bool     // it does not answer questions for its names
+	named       bool     // it has said where its NTP servers are
+	naming      *naming  // the question that is in flight, or nil
+	namesNext   time.Time
 }
 
 func newMember(s Source, up *upstream) *member {
@@ -68,6 +72,7 @@ func (m *member) inherit(old *member) {
 	old.mu.Lock()
 	defer old.mu.Unlock()
 	m.names, m.nextDialect, m.nameless = slices.Clone(old.names), old.nextDialect, old.nameless
+	m.named, m.namesNext = old.named, old.namesNext
 }
 
 // dialect is the one to ask in now.
@@ -86,6 +91,13 @@ func (m *member) otherDialect(refused nts.Dialect) {
 		m.nextDialect = (m.nextDialect + 1) % len(dialects)
 		m.nameless = false // it may be another program now
 	}
+}
+
+// isNamed reports whether the names of its NTP servers are known.
+func (m *member) isNamed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.named
 }
 
 // tellsNames reports whether it is of use to ask the source for its names, and

@@ -312,6 +312,7 @@ func (p *Pool) respond(ctx context.Context, peer *ke.Peer) (nts.Response, error)
 	if !ok {
 		return nts.Failure{Code: nts.BadRequest}, fmt.Errorf("unexpected request %T", req)
 	}
+	q.Deny = q.Deny[:min(len(q.Deny), mostDenied)]
 	from := peer.Remote().Addr()
 	if p.repeats.excessive(from, q, time.Now()) {
 		return nts.Failure{Code: nts.InternalServerError}, errRepeated

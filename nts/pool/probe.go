@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/ntpd-go/ntpd-go/nts"
 	"github.com/ntpd-go/ntpd-go/nts/ke"
@@ -57,35 +56,6 @@ func usable(d nts.Dialect, q nts.Information, a nts.Supported) support {
 		s.algorithms = a.Algorithms
 	}
 	return s
-}
-
-// askNames learns by which names the source's NTP servers go, now and then, so
-// that a client can deny them before the source has ever served one. Most
-// sources do not know the question; nothing else depends on it.
-func (l *leg) askNames(ctx context.Context) {
-	l.mu.Lock()
-	due := time.Since(l.namesAt) >= namesEvery
-	d := l.known.dialect
-	if due {
-		l.namesAt = time.Now()
-	}
-	l.mu.Unlock()
-	if !due || d == nts.ClientCertificate || !l.member.tellsNames() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	question := nts.Names{Dialect: d, Token: l.member.source.Token, KeepAlive: true}
-	resp, err := l.question(ctx, d, question, nts.DecodeNames)
-	if notThisDialect(err) {
-		l.member.cannotTell()
-		return
-	}
-	if names, ok := resp.(nts.ServerNames); ok && err == nil {
-		for _, name := range names.Names[:min(len(names.Names), mostNames)] {
-			l.member.learn(name)
-		}
-	}
 }
 
 // question asks the source something that holds no keys. A kept connection

@@ -92,14 +92,24 @@ func deniedBy(q nts.KeyExchange, members []*member) []bool {
 	if len(q.Deny) == 0 {
 		return denied
 	}
-	names := make(map[string]bool, len(q.Deny))
-	for _, d := range q.Deny {
-		names[nts.CanonicalServer(d.Name)] = true
-	}
+	names := namesIn(q)
 	for i, m := range members {
 		denied[i] = m.goesBy(names)
 	}
 	return denied
+}
+
+// mostDenied bounds the Deny records of one request that are looked at. A
+// client names each server in both numbers of the record.
+const mostDenied = 64
+
+// namesIn are the servers that a client denies.
+func namesIn(q nts.KeyExchange) map[string]bool {
+	names := make(map[string]bool, len(q.Deny))
+	for _, d := range q.Deny {
+		names[nts.CanonicalServer(d.Name)] = true
+	}
+	return names
 }
 
 // Bounds on the length of a key in octets, for algorithms that only the client

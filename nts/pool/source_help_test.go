@@ -23,6 +23,7 @@ type source struct {
 	down       bool // nobody listens
 	keep       bool // grants every Keep Alive
 	nameless   bool // does not know the question for names
+	plain      bool // serves ordinary clients
 	token      string
 	tls        func(*tls.Config)
 
@@ -119,6 +120,11 @@ func (s *source) answer(c *tls.Conn) (answer []byte, stay bool) {
 	s.presents = c.ConnectionState().PeerCertificates
 	information, fixedKey, keep := s.information, s.fixedKey, s.keep
 	s.mu.Unlock()
+	if _, ordinary := req.(nts.KeyExchange); ordinary && s.plain {
+		state := c.ConnectionState()
+		out, _, _ := s.server.Respond(nil, req, nts.Session{Export: state.ExportKeyingMaterial, Seal: s.seal})
+		return out, false
+	}
 	dialect := nts.NoDialect
 	switch q := req.(type) {
 	case nts.Information:
@@ -143,12 +149,13 @@ func (s *source) answer(c *tls.Conn) (answer []byte, stay bool) {
 			return fixedKey(c), keep
 		}
 	}
-	seal := func(a aead.Algorithm, c2s, s2c []byte) ([]byte, error) {
-		return fmt.Appendf(nil, "%s %d %x %x", s.name, a, c2s, s2c), nil
-	}
 	stay = keep && nts.WantsKeepAlive(req)
-	out, _, _ := s.server.Respond(nil, req, nts.Session{Seal: seal, KeepAlive: stay})
+	out, _, _ := s.server.Respond(nil, req, nts.Session{Seal: s.seal, KeepAlive: stay})
 	return out, stay
+}
+
+func (s *source) seal(a aead.Algorithm, c2s, s2c []byte) ([]byte, error) {
+	return fmt.Appendf(nil, "%s %d %x %x", s.name, a, c2s, s2c), nil
 }
 
 // speaks: a source of the draft's last generation does not know the first one's
