@@ -180,7 +180,7 @@ func TestExchangeRefused(t *testing.T) {
 	if err := x.Send([]byte("request")); err != nil {
 		t.Fatal(err)
 	}
-	r := collect(t, out, Transmitted, Failed)[Failed]
+	r := collect(t, out, Transmitted, Bounced)[Bounced]
 	if !errors.Is(r.Err, syscall.ECONNREFUSED) {
 		t.Fatalf("got %v", r.Err)
 	}

@@ -68,7 +68,7 @@ func (x *Exchange) readDatagram(fd int) (Result, bool) {
 		case err == unix.EAGAIN, errors.Is(err, net.ErrClosed), err == unix.EBADF:
 			return Result{}, false
 		case err != nil:
-			return Result{Kind: Failed, Err: answerError(x.to, err)}, true
+			return Result{Kind: Bounced, Err: answerError(x.to, err)}, true
 		}
 		r := Result{Kind: Received, From: x.from(sa), Stamp: controlStamp(x.oob[:oobn])}
 		if r.Stamp.At.IsZero() {

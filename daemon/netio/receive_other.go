@@ -29,7 +29,7 @@ func (x *Exchange) receive() {
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			x.deliver(Result{Kind: Failed, Err: answerError(x.to, err)})
+			x.deliver(Result{Kind: Bounced, Err: answerError(x.to, err)})
 		}
 	}
 }

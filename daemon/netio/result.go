@@ -14,7 +14,7 @@ type Kind uint8
 const (
 	Transmitted Kind = iota + 1 // the request left; Stamp says when
 	Received                    // a datagram came; From, Payload, Stamp
-	Failed                      // the network refused the request; Err
+	Bounced                     // the network says that the request did not arrive; Err
 )
 
 // Result is one thing that happened on an exchange. Its Stamp is on
@@ -36,9 +36,15 @@ type Convert func(real proto.Timestamp) (proto.Timestamp, proto.Duration, error)
 // Event is the result as the engine takes it, its stamp moved by convert.
 // Where that fails there is no event; the engine waits in vain, as for a lost
 // packet.
+//
+// What bounced is always of ClassRefused, which ends no exchange: the ICMP
+// message that said so was not authenticated, and whoever guesses the port can
+// forge one of any kind. The reply may still come.
 func (r Result) Event(convert Convert) (engine.Event, error) {
-	if r.Kind == Failed {
-		return engine.SendFailed{Exchange: r.Exchange, Failure: Failure(r.Err)}, nil
+	if r.Kind == Bounced {
+		hearsay := Failure(r.Err)
+		hearsay.Class = engine.ClassRefused
+		return engine.SendFailed{Exchange: r.Exchange, Failure: hearsay}, nil
 	}
 	at, e, err := convert(r.Stamp.At)
 	if err != nil {
