@@ -6,7 +6,7 @@ COMMANDS := ntp-daemon nts-pool-ke ntp-ctl
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.11.4
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test race fmt vet lint fuzz interop vm vm-long bench-go keys clean ci
+.PHONY: help build install demo test race fmt vet lint fuzz interop vm vm-long bench bench-pool bench-go keys clean ci
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,12 @@ vm: build ## steer a real kernel clock in a virtual machine (installs Debian pac
 
 vm-long: build ## the same with the five-minute run of the pool example
 	$(GO) run ./test/vm -long
+
+bench: build ## measure the server beside chrony and the floor (installs Debian packages, needs root), write docs/benchmarks.md
+	$(GO) run ./test/load -write docs/benchmarks.md
+
+bench-pool: build ## what the pool costs beside a server that is asked directly
+	$(GO) run ./test/benchpool -bin $(BIN)
 
 bench-go: ## benchmark the hot functions
 	$(GO) test -run '^$$' -bench . -benchmem ./proto/... ./nts/... ./clock/...

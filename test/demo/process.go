@@ -20,10 +20,21 @@ type processes struct {
 	bin, dir string
 	out      io.Writer
 	running  []*exec.Cmd
-	lines    sync.Mutex
 	readers  sync.WaitGroup
 	ended    chan error // the first daemon that ended by itself
 	stopping chan struct{}
+}
+
+// terminal is what several write whole lines to.
+type terminal struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+func (t *terminal) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.out.Write(b)
 }
 
 // start runs a command in the folder of the demonstration; its log goes to
@@ -68,9 +79,7 @@ func (p *processes) copyLog(title string, r io.ReadCloser) {
 	defer r.Close()
 	s := bufio.NewScanner(r)
 	for s.Scan() {
-		p.lines.Lock()
 		fmt.Fprintf(p.out, "%-8s | %s\n", title, s.Text())
-		p.lines.Unlock()
 	}
 }
 
@@ -93,8 +102,6 @@ func (p *processes) show(ctx context.Context, config string) {
 	}
 	cmd.Dir = p.dir
 	out, err := cmd.CombinedOutput()
-	p.lines.Lock()
-	defer p.lines.Unlock()
 	fmt.Fprintf(p.out, "\n$ ntp-ctl status\n%s\n", out)
 	if err != nil {
 		fmt.Fprintf(p.out, "(%v)\n", err)

@@ -30,6 +30,7 @@ func run(ctx context.Context, out io.Writer, bin string, withPool bool) (time.Du
 	if err != nil {
 		return 0, err
 	}
+	out = &terminal{out: out}
 	all := &processes{bin: bin, dir: dir, out: out}
 	defer all.stop()
 	for i := range set.servers {

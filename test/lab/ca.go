@@ -1,9 +1,11 @@
 package lab
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -67,6 +69,19 @@ func (a *Authority) WriteLeaf(dir, name string, names ...string) error {
 	if err != nil {
 		return err
 	}
+	return a.writeLeaf(dir, name, key, names)
+}
+
+// WriteRSALeaf is WriteLeaf with a key of RSA with 2048 bits.
+func (a *Authority) WriteRSALeaf(dir, name string, names ...string) error {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return err
+	}
+	return a.writeLeaf(dir, name, key, names)
+}
+
+func (a *Authority) writeLeaf(dir, name string, key crypto.Signer, names []string) error {
 	template := template(names[0])
 	// GnuTLS clients refuse a TLS 1.3 certificate that may not sign.
 	template.KeyUsage = x509.KeyUsageDigitalSignature

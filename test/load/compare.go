@@ -1,16 +1,13 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/ntpd-go/ntpd-go/test/lab"
 )
 
 // Processors of a comparison.
@@ -19,23 +16,44 @@ const (
 	generatorCPU = "1"
 )
 
-// scenarios are the loads of a comparison, as arguments. The window fits into
-// the receive buffer that a socket has by default, which not all servers enlarge:
+// scenario is a load of a comparison. The window of packets fits into the
+// receive buffer that a socket has by default, which not all servers enlarge:
 // lost requests cost processor time that no answer is counted for.
-var scenarios = map[string][]string{
-	"plain": {"-sockets=16", "-window=192"},
-	"many":  {"-sockets=16", "-window=192", "-addresses=4000"},
-	"nts":   {"-sockets=16", "-window=192", "-nts"},
-	"nts8":  {"-sockets=16", "-window=192", "-nts", "-placeholders=7"},
+type scenario struct {
+	name, what string
+	args       []string
+	who        []string // servers that take part
+	port       string
+	ourPort    string // where ours has another one for it
 }
 
-// contender is a server of a comparison, which runs all the time and is asked
-// in turns.
-type contender struct {
-	name    string
-	host    *lab.Host
-	process *lab.Process
-	results map[string][]*result
+var (
+	packets   = []string{"-sockets=16", "-window=192"}
+	exchanges = []string{"-handshakes=8"}
+)
+
+var scenarios = []scenario{
+	{"plain", "plain NTP from one address", packets, []string{"ours", "ours-software", "chrony", "ntpd-rs", "ntpsec", "floor"}, "123", "123"},
+	{"many", "plain NTP from 4,000 addresses", with(packets, "-addresses=4000"), []string{"ours", "ours-software", "chrony", "ntpd-rs", "ntpsec", "floor"}, "123", "1123"},
+	{"nts", "NTS, one cookie out and one back", with(packets, "-nts"), []string{"ours", "ours-software", "chrony", "ntpd-rs", "ntpsec"}, "123", "123"},
+	{"nts8", "NTS, eight cookies asked for", with(packets, "-nts", "-placeholders=7"), []string{"ours", "ours-software", "chrony", "ntpd-rs", "ntpsec"}, "123", "123"},
+	{"ke", "key exchange, ECDSA P-256 and X25519", exchanges, []string{"ours", "chrony", "ntpd-rs", "ntpsec", "tls"}, "4460", "4460"},
+	{"ke-mlkem", "key exchange, ECDSA P-256 and X25519MLKEM768", with(exchanges, "-group=mlkem"), []string{"ours", "tls"}, "4460", "4460"},
+	{"ke-rsa", "key exchange, RSA-2048 and X25519", exchanges, []string{"ours", "tls"}, "4461", "4461"},
+}
+
+func with(args []string, more ...string) []string { return slices.Concat(args, more) }
+
+// pick finds the scenarios of a list of names.
+func pick(list string) (picked []scenario, err error) {
+	for name := range strings.SplitSeq(list, ",") {
+		i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("unknown scenario %q", name)
+		}
+		picked = append(picked, scenarios[i])
+	}
+	return picked, nil
 }
 
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
@@ -44,11 +62,9 @@ func compare(o *order) error {
 	if os.Getuid() != 0 {
 		return fmt.Errorf("a comparison needs root, to make network namespaces")
 	}
-	names := strings.Split(o.scenarios, ",")
-	for _, n := range names {
-		if scenarios[n] == nil {
-			return fmt.Errorf("unknown scenario %q", n)
-		}
+	picked, err := pick(o.scenarios)
+	if err != nil {
+		return err
 	}
 	dir, err := os.MkdirTemp("", "load-")
 	if err != nil {
@@ -68,175 +84,104 @@ func compare(o *order) error {
 		}
 		all = append(all, c)
 	}
+	client, err := idleClient(all)
+	if err != nil {
+		return err
+	}
 	for round := range o.rounds {
-		for _, scenario := range names {
+		for _, s := range picked {
 			for _, c := range all {
-				r, err := c.ask(o, scenario)
-				if err != nil {
-					return fmt.Errorf("%s, %s: %w", c.name, scenario, err)
+				if !slices.Contains(s.who, c.name) {
+					continue
 				}
-				say("round %d %-6s %-13s %v", round+1, scenario, c.name, r)
-				c.results[scenario] = append(c.results[scenario], r)
+				r, err := c.ask(o, &s)
+				if err != nil {
+					return fmt.Errorf("%s, %s: %w", c.name, s.name, err)
+				}
+				say("round %d %-8s %-13s %v", round+1, s.name, c.name, r)
+				c.results[s.name] = append(c.results[s.name], r)
 			}
 		}
 	}
-	for _, scenario := range names {
-		report(scenario, all)
+	t := table{scenarios: picked, contenders: all, rounds: o.rounds, client: client.resident()}
+	t.print(os.Stdout)
+	if o.document == "" {
+		return nil
+	}
+	return t.save(o.document)
+}
+
+// table is what a comparison found.
+type table struct {
+	scenarios  []scenario
+	contenders []*contender
+	rounds     int
+	client     float64 // resident memory of an idle client of ours, MiB
+}
+
+func (t *table) find(name string) *contender {
+	for _, c := range t.contenders {
+		if c.name == name {
+			return c
+		}
 	}
 	return nil
 }
 
-// report prints medians, and their ratios to chrony's.
-func report(scenario string, all []*contender) {
-	median := func(c *contender, f func(*result) float64) float64 {
-		var v []float64
-		for _, r := range c.results[scenario] {
-			v = append(v, f(r))
-		}
-		slices.Sort(v)
-		return v[len(v)/2]
+// ratio is ours to another server's processor time for a request, 0 when one of
+// them was not measured.
+func (t *table) ratio(scenario, other string) float64 {
+	ours, theirs := t.find("ours"), t.find(other)
+	if ours == nil || theirs == nil || len(ours.results[scenario]) == 0 || len(theirs.results[scenario]) == 0 {
+		return 0
 	}
-	cpu := func(r *result) float64 { return float64(r.CPU) / 1e3 }
-	base := 0.0
-	for _, c := range all {
-		if c.name == "chrony" {
-			base = median(c, cpu)
+	return ours.median(scenario, microseconds) / theirs.median(scenario, microseconds)
+}
+
+// rows calls f with each result: medians, and the ratio to chrony and to the
+// floor, 0 where there is none.
+func (t *table) rows(f func(s *scenario, c *contender, toChrony, toFloor float64)) {
+	for i := range t.scenarios {
+		s := &t.scenarios[i]
+		for _, c := range t.contenders {
+			if len(c.results[s.name]) == 0 {
+				continue
+			}
+			us := c.median(s.name, microseconds)
+			to := func(other string) float64 {
+				if o := t.find(other); o != nil && len(o.results[s.name]) > 0 {
+					return us / o.median(s.name, microseconds)
+				}
+				return 0
+			}
+			f(s, c, to("chrony"), max(to("floor"), to("tls")))
 		}
-	}
-	for _, c := range all {
-		us := median(c, cpu)
-		line := fmt.Sprintf("%-6s %-13s %6.2f us each", scenario, c.name, us)
-		if base > 0 {
-			line += fmt.Sprintf("  %.2f x chrony", us/base)
-		}
-		rate := median(c, func(r *result) float64 { return float64(r.Answered) / r.Elapsed.Seconds() })
-		p99 := time.Duration(median(c, func(r *result) float64 { return float64(r.P99) }))
-		rss := median(c, func(r *result) float64 { return float64(r.ResidentKiB) / 1024 })
-		fmt.Printf("%s  %7.0f/s  99%% %-10v %5.1f MiB\n", line, rate, p99, rss)
 	}
 }
 
-const chronyConfig = `local stratum 1
-allow all
-ntsserverkey /run/lab/server.key
-ntsservercert /run/lab/server.chain.pem
-cmdport 0
-bindcmdaddress /
-pidfile /run/chronyd.pid
-`
-
-// config is that of our daemon, which ntpd-rs reads too. Every request consults
-// the limiter, which is wide open.
-const config = `[observability]
-observation-path = "/run/lab/observe"
-[[server]]
-listen = "0.0.0.0:123"
-rate-limiting-cache-size = 65536
-rate-limiting-cutoff-ms = %d
-[[nts-ke-server]]
-listen = "0.0.0.0:4460"
-certificate-chain-path = "/run/lab/server.chain.pem"
-private-key-path = "/run/lab/server.key"
-[synchronization]
-local-stratum = 1
-`
-
-// start starts a server in a network namespace of its own.
-func start(o *order, name, dir string) (*contender, error) {
-	host, err := lab.NewHost(name, dir)
-	if err != nil {
-		return nil, err
-	}
-	c := &contender{name: name, host: host, results: map[string][]*result{}}
-	if err := c.launch(o); err != nil {
-		host.Close()
-		return nil, err
-	}
-	return c, nil
-}
-
-func (c *contender) launch(o *order) error {
-	authority, err := lab.NewAuthority("load authority")
-	if err == nil {
-		err = authority.WriteRoot(filepath.Join(c.host.Dir, "ca.pem"))
-	}
-	if err == nil {
-		err = authority.WriteLeaf(c.host.Dir, "server", "server.test")
-	}
-	if err != nil {
-		return err
-	}
-	p := lab.Program{Args: []string{"taskset", "-c", serverCPU}, Urgent: true, Log: "server.log"}
-	text := fmt.Sprintf(config, 0)
-	switch c.name {
-	case "ours", "ours-software":
-		bin, err := filepath.Abs(filepath.Join(o.bin, "ntp-daemon"))
-		if err != nil {
-			return err
-		}
-		// Without sources it reads the system's clock and never touches it.
-		p.Args = append(p.Args, bin, "-c", "/run/lab/server.conf")
-		if c.name == "ours-software" {
-			p.Args = append(p.Args, "--no-clock")
-		}
-	case "chrony", "ntpd-rs":
-		folder, err := lab.OpenFolder("trixie", say)
-		if err == nil {
-			err = folder.Install(c.name)
-		}
-		if err == nil {
-			err = folder.Overlay("chrony", "ntpd-rs")
-		}
-		if err != nil {
-			return err
-		}
-		p.Folder = folder.Path
-		if c.name == "chrony" {
-			text = chronyConfig
-			p.Args = append(p.Args, "chronyd", "-x", "-d", "-U", "-u", "root", "-f", "/run/lab/server.conf")
-		} else {
-			p.Args = append(p.Args, "ntp-daemon", "-c", "/run/lab/server.conf")
-		}
-	default:
-		return fmt.Errorf("unknown server: ours, ours-software, chrony or ntpd-rs")
-	}
-	if err := os.WriteFile(filepath.Join(c.host.Dir, "server.conf"), []byte(text), 0o644); err != nil {
-		return err
-	}
-	if c.process, err = c.host.Start(p); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	return lab.Eventually(ctx, 100*time.Millisecond, func() error {
-		if ended, err := c.process.Exited(); ended {
-			return lab.Final{Err: fmt.Errorf("ended (%v): %s", err, c.process.Tail(5))}
-		}
-		_, err := c.generate("-for=20ms", "-warm=0s", "-sockets=1", "-window=1", "-nts")
-		return err
+func (t *table) print(w io.Writer) {
+	t.rows(func(s *scenario, c *contender, toChrony, toFloor float64) {
+		fmt.Fprintf(w, "%-8s %-13s %8.2f us each  %s x chrony  %s x floor  %7.0f/s  99%% %-10v %5.1f MiB\n",
+			s.name, c.name, c.median(s.name, microseconds), orDash(toChrony), orDash(toFloor),
+			c.median(s.name, perSecond), c.span(s.name, func(r *result) time.Duration { return r.P99 }), c.median(s.name, mebibytes))
 	})
+	ours := t.find("ours")
+	if ours == nil {
+		return
+	}
+	memory := 0.0
+	for _, s := range t.scenarios {
+		if len(ours.results[s.name]) > 0 {
+			memory = max(memory, ours.median(s.name, mebibytes))
+		}
+	}
+	fmt.Fprintf(w, "bench: plain %.2f nts %.2f ke %.2f floor %.2f rss_client %.1f rss_server %.1f\n",
+		t.ratio("plain", "chrony"), t.ratio("nts", "chrony"), t.ratio("ke", "chrony"), t.ratio("plain", "floor"), t.client, memory)
 }
 
-// ask measures one scenario.
-func (c *contender) ask(o *order, scenario string) (*result, error) {
-	args := append([]string{"-for=" + o.duration.String(), "-cpu=" + generatorCPU}, scenarios[scenario]...)
-	return c.generate(append(args, "-pid="+fmt.Sprint(c.process.Pid()))...)
-}
-
-// generate runs this program inside the host.
-func (c *contender) generate(args ...string) (*result, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
+func orDash(ratio float64) string {
+	if ratio == 0 {
+		return "   –"
 	}
-	args = append([]string{self, "-server=127.0.0.1:123", "-ca=/run/lab/ca.pem", "-json"}, args...)
-	text, err := c.host.Output(lab.Program{Args: args, Urgent: true})
-	if err != nil {
-		return nil, err
-	}
-	var r result
-	if err := json.Unmarshal([]byte(text), &r); err != nil {
-		return nil, err
-	}
-	return &r, r.failure()
+	return fmt.Sprintf("%.2f", ratio)
 }

@@ -14,15 +14,17 @@ import (
 
 // exchange is a request that is under way, and what its answer must be like.
 type exchange struct {
-	busy     bool
-	from     [4]byte
-	origin   proto.Timestamp // random; the low bits are the number of the exchange
-	began    time.Duration   // when it was sent, or should have been
-	length   int             // of the request
-	session  *session        // nil without NTS
-	wanted   int             // cookies
-	given    int             // cookies
-	uniqueID [proto.UniqueIDLen]byte
+	busy    bool
+	from    [4]byte
+	origin  proto.Timestamp // random; the low bits are the number of the exchange
+	began   time.Duration   // when it was sent, or should have been
+	length  int             // of the request
+	session *session        // nil without NTS
+	wanted  int             // cookies
+	given   int             // cookies
+	// turnaround is how long the server says to have had the request.
+	turnaround time.Duration
+	uniqueID   [proto.UniqueIDLen]byte
 }
 
 // Bits of origin for the number of the exchange, of which there are maxWindow.
@@ -107,6 +109,9 @@ func (c *crafter) check(b []byte, e *exchange) error {
 		return fmt.Errorf("sent %v before it was received", p.Receive.Sub(p.Transmit))
 	case now.Sub(p.Transmit).Abs() > maxOff || now.Sub(p.Receive).Abs() > 10*maxOff:
 		return fmt.Errorf("time is %v off", p.Transmit.Sub(now))
+	}
+	e.turnaround = p.Transmit.Sub(p.Receive).Std()
+	switch {
 	case e.session == nil && len(b) != proto.HeaderLen:
 		return fmt.Errorf("%d octets", len(b))
 	case e.session == nil:

@@ -64,6 +64,14 @@ type tally struct {
 	Elapsed        time.Duration
 	FirstWrong     string `json:",omitempty"`
 	latencies      latencies
+	turnaround     latencies // from the receive to the transmit timestamp of the server
+}
+
+// wrong counts an answer that is.
+func (t *tally) wrong(err error) {
+	if t.Wrong++; t.FirstWrong == "" {
+		t.FirstWrong = err.Error()
+	}
 }
 
 func (t *tally) String() string {
@@ -287,14 +295,13 @@ func (g *generator) answered(s *socket, i int, now time.Duration) {
 	}
 	g.end(n)
 	if err != nil {
-		if g.tally.Wrong++; g.tally.FirstWrong == "" {
-			g.tally.FirstWrong = err.Error()
-		}
+		g.tally.wrong(err)
 		return
 	}
 	g.tally.Answered++
 	g.tally.Cookies += uint64(e.given)
 	g.tally.latencies.add(now - e.began)
+	g.tally.turnaround.add(e.turnaround)
 }
 
 func (g *generator) end(n int) {

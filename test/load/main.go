@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -20,7 +21,13 @@ type order struct {
 	ke        string
 	name, ca  string
 	nts       bool
+	group     string
+	conns     int // of key exchanges; 0: packets
 	pid, cpu  int
+	floorTLS  string // listen address of the least server of key exchanges
+	chain     string
+	key       string
+	document  string
 	asJSON    bool
 	bin       string
 	rounds    int
@@ -51,18 +58,27 @@ func run() error {
 	flag.DurationVar(&o.warm, "warm", 200*time.Millisecond, "time before measuring")
 	flag.DurationVar(&o.duration, "for", time.Second, "time to measure")
 	flag.Uint64Var(&o.count, "count", 0, "requests to measure at most; 0: as many as the time allows")
+	flag.IntVar(&o.conns, "handshakes", 0, "connections that make key exchanges one after the other, instead of packets")
+	flag.StringVar(&o.group, "group", "x25519", "key agreement of key exchanges: x25519, mlkem or p256")
+	flag.StringVar(&o.floorTLS, "serve-floor", "", "address to be the least server of key exchanges on")
+	flag.StringVar(&o.chain, "chain", "", "its certificate")
+	flag.StringVar(&o.key, "key", "", "its private key")
 	flag.IntVar(&o.pid, "pid", 0, "process of the server, whose processor time and memory is shown")
 	flag.IntVar(&o.cpu, "cpu", -1, "processor to generate the load on; -1: any")
 	flag.BoolVar(&o.asJSON, "json", false, "print the result as JSON")
 	flag.StringVar(&o.bin, "bin", "bin", "folder with our ntp-daemon, for a comparison")
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds of a comparison")
-	flag.StringVar(&o.peers, "peers", "ours,chrony", "servers of a comparison: ours, ours-software (its clock in user space), chrony, ntpd-rs")
-	flag.StringVar(&o.scenarios, "scenarios", "plain,many,nts", "loads of a comparison: plain, many, nts, nts8")
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds of a comparison")
+	flag.StringVar(&o.peers, "peers", "ours,chrony,floor,tls", "servers of a comparison: ours, ours-software (its clock in user space), chrony, ntpd-rs, ntpsec, floor (the least in C), tls (the least in Go)")
+	flag.StringVar(&o.scenarios, "scenarios", "plain,many,nts,nts8,ke,ke-mlkem,ke-rsa", "loads of a comparison")
+	flag.StringVar(&o.document, "write", "", "file to write the comparison to, in Markdown")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unknown argument %q", flag.Arg(0))
 	}
-	if o.server == "" {
+	switch {
+	case o.floorTLS != "":
+		return serveFloor(o.floorTLS, o.chain, o.key)
+	case o.server == "":
 		return compare(&o)
 	}
 	r, err := measure(&o)
@@ -82,6 +98,7 @@ type result struct {
 	CPU                       time.Duration // of the server, each answer; 0 when its process is not known
 	Busy                      float64       // part of a processor that the server used
 	P50, P90, P99, P999, Last time.Duration
+	Turnaround                time.Duration // 99.9 % of answers were stamped this soon after the request
 	ResidentKiB               int
 }
 
@@ -94,10 +111,43 @@ func measure(o *order) (*result, error) {
 			return nil, fmt.Errorf("processor %d: %w", o.cpu, err)
 		}
 	}
-	var err error
-	if o.load.server, err = netip.ParseAddrPort(o.server); err != nil {
+	at, err := netip.ParseAddrPort(o.server)
+	if err != nil {
 		return nil, err
 	}
+	var spent []time.Duration
+	var failed error
+	measured := func() {
+		if o.pid > 0 {
+			d, err := processorTime(o.pid)
+			spent = append(spent, d)
+			failed = errors.Join(failed, err)
+		}
+	}
+	var t *tally
+	if o.conns > 0 {
+		t, err = o.exchangeLoad(at, measured)
+	} else {
+		t, err = o.packetLoad(at, measured)
+	}
+	if err = errors.Join(err, failed); err != nil {
+		return nil, err
+	}
+	r := &result{tally: *t, Last: t.latencies.longest, Turnaround: t.turnaround.quantile(0.999)}
+	q := t.latencies.quantile
+	r.P50, r.P90, r.P99, r.P999 = q(0.5), q(0.9), q(0.99), q(0.999)
+	if o.pid > 0 && t.Answered > 0 {
+		cpu := spent[1] - spent[0]
+		r.CPU = cpu / time.Duration(t.Answered)
+		r.Busy = cpu.Seconds() / t.Elapsed.Seconds()
+		r.ResidentKiB = resident(o.pid)
+	}
+	return r, nil
+}
+
+// packetLoad sends packets.
+func (o *order) packetLoad(at netip.AddrPort, measured func()) (*tally, error) {
+	o.load.server = at
 	if err := o.load.validate(); err != nil {
 		return nil, err
 	}
@@ -116,31 +166,22 @@ func measure(o *order) (*result, error) {
 		return nil, err
 	}
 	defer g.close()
-	var spent []time.Duration
-	var failed error
-	t, err := g.run(func() {
-		if o.pid > 0 {
-			d, err := processorTime(o.pid)
-			spent = append(spent, d)
-			failed = err
-		}
-	})
-	if err == nil {
-		err = failed
+	return g.run(measured)
+}
+
+// exchangeLoad makes key exchanges.
+func (o *order) exchangeLoad(at netip.AddrPort, measured func()) (*tally, error) {
+	group, known := groups[o.group]
+	switch {
+	case !known:
+		return nil, fmt.Errorf("key agreement %q: x25519, mlkem or p256", o.group)
+	case !at.Addr().IsLoopback():
+		return nil, fmt.Errorf("server %v: not a loopback address, and nothing else is asked", at)
+	case o.warm < 0 || o.duration <= 0 || o.warm+o.duration > maxDuration:
+		return nil, fmt.Errorf("%v and %v: more than 0 and at most %v", o.warm, o.duration, maxDuration)
 	}
-	if err != nil {
-		return nil, err
-	}
-	r := &result{tally: *t, Last: t.latencies.longest}
-	q := t.latencies.quantile
-	r.P50, r.P90, r.P99, r.P999 = q(0.5), q(0.9), q(0.99), q(0.999)
-	if o.pid > 0 && t.Answered > 0 {
-		cpu := spent[1] - spent[0]
-		r.CPU = cpu / time.Duration(t.Answered)
-		r.Busy = cpu.Seconds() / t.Elapsed.Seconds()
-		r.ResidentKiB = resident(o.pid)
-	}
-	return r, nil
+	h := handshakes{server: at, name: o.name, group: group, connections: o.conns, warm: o.warm, duration: o.duration}
+	return h.run(measured)
 }
 
 // failure is why the measurement does not count.
@@ -161,6 +202,9 @@ func (r *result) String() string {
 		r.P50, r.P90, r.P99, r.P999, r.Last)
 	if r.Cookies > 0 {
 		s += fmt.Sprintf("; %.2f cookies each", float64(r.Cookies)/float64(r.Answered))
+	}
+	if r.Turnaround > 0 {
+		s += fmt.Sprintf("; turned around in %v (99.9%%)", r.Turnaround)
 	}
 	if r.CPU > 0 {
 		s += fmt.Sprintf("; server: %.2f us each, %.0f%% busy, %d KiB", float64(r.CPU)/1e3, 100*r.Busy, r.ResidentKiB)

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// save writes the comparison as a page of the documentation.
+func (t *table) save(path string) error {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `# Benchmarks
+
+Written by %[1]smake bench%[1]s: medians of %[2]d rounds, in which all servers were asked in turns by the same generator,
+on the same two processors: one for the server, one for the generator. Every answer was checked. What to look at is the
+processor time for a request, of all threads of the server, and what it is in proportion to chrony's and to the least
+that can be done in the same run; rates depend on the generator.
+
+Ours runs with [examples/busy-server.toml](../examples/busy-server.toml) and nothing else: access lists, rate limits,
+statistics and key rotation are on. The one-address rows ask the section whose limiter refuses nobody, and the row of
+4,000 addresses the one that answers a client at most once in a millisecond. "Turnaround" is from the kernel's receive
+timestamp to the transmit timestamp, 99.9 %% of answers.
+
+`, "`", t.rounds)
+	b.WriteString("| load | server | µs each | × chrony | × floor | answers/s | latency, median | 99 % | turnaround | MiB |\n")
+	b.WriteString("|---|---|---|---|---|---|---|---|---|---|\n")
+	t.rows(func(s *scenario, c *contender, toChrony, toFloor float64) {
+		turnaround := "–"
+		if d := c.span(s.name, func(r *result) time.Duration { return r.Turnaround }); d > 0 {
+			turnaround = d.Round(time.Microsecond).String()
+		}
+		fmt.Fprintf(&b, "| %s | %s | %.2f | %s | %s | %.0f | %v | %v | %s | %.1f |\n", s.what, names[c.name],
+			c.median(s.name, microseconds), orDash(toChrony), orDash(toFloor), c.median(s.name, perSecond),
+			c.span(s.name, func(r *result) time.Duration { return r.P50 }).Round(time.Microsecond),
+			c.span(s.name, func(r *result) time.Duration { return r.P99 }).Round(time.Microsecond), turnaround,
+			c.median(s.name, mebibytes))
+	})
+	fmt.Fprintf(&b, "\nAn idle client of ours holds %.1f MiB.\n", t.client)
+	text := strings.ReplaceAll(b.String(), "   –", "–")
+	return os.WriteFile(path, []byte(text), 0o644)
+}
+
+// names are those of the servers in the document.
+var names = map[string]string{
+	"ours": "**ntpd-go**", "ours-software": "ntpd-go, clock in user space", "chrony": "chrony 4.6", "ntpd-rs": "ntpd-rs 1.4", "ntpsec": "NTPsec 1.2.3",
+	"floor": "the least in C", "tls": "the least in Go",
+}
