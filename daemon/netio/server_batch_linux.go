@@ -180,10 +180,12 @@ func (b *ServerBatch) writeNow(fd uintptr) bool {
 	return true
 }
 
-// receive is recvmmsg, or recvmsg where a sandbox does not know that.
+// receive is recvmmsg, or recvmsg where a sandbox does not know that. Neither
+// it nor sending ever waits, so the runtime is not told of the system call: that
+// would cost as much as a request.
 func (s *ServerSocket) receive(fd uintptr, in []mmsghdr) (int, unix.Errno) {
 	if !s.single {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&in[0])), uintptr(len(in)), unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&in[0])), uintptr(len(in)), unix.MSG_DONTWAIT, 0, 0)
 		if errno != unix.ENOSYS && errno != unix.EPERM {
 			return int(n), errno
 		}
@@ -200,7 +202,7 @@ func (s *ServerSocket) receive(fd uintptr, in []mmsghdr) (int, unix.Errno) {
 // transmit is sendmmsg or sendmsg.
 func (s *ServerSocket) transmit(fd uintptr, out []mmsghdr) (int, unix.Errno) {
 	if !s.single {
-		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&out[0])), uintptr(len(out)), unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&out[0])), uintptr(len(out)), unix.MSG_DONTWAIT, 0, 0)
 		if errno != unix.ENOSYS {
 			return int(n), errno
 		}

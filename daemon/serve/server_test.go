@@ -274,8 +274,9 @@ func TestResponsesDoNotWait(t *testing.T) {
 		by   proto.Duration
 		want []int // responses that wait after each request
 	}{
-		{0, []int{1, 2, 3, 4, 5, 6, 7, 0, 1}},
-		{micro, []int{1, 2, 3, 4, 5, 6, 7, 0, 1}},
+		{0, group(flushCount)},
+		{micro / 2, group(flushCount)},
+		{2 * micro, group(7)},
 		{6 * micro, []int{1, 2, 0, 1, 2, 0, 1, 2, 0}},
 		{11 * micro, []int{1, 0, 1, 0, 1, 0, 1, 0, 1}},
 	} {
@@ -297,6 +298,15 @@ func TestResponsesDoNotWait(t *testing.T) {
 			t.Errorf("a response each %v: %v wait, want %v", test.by, got, test.want)
 		}
 	}
+}
+
+// group is how many responses wait when so many leave at a time, up to the first
+// of the second group.
+func group(of int) (waiting []int) {
+	for i := range of + 1 {
+		waiting = append(waiting, (i+1)%of)
+	}
+	return waiting
 }
 
 // TestBrokenClock: without the time there is no answer.

@@ -14,7 +14,7 @@ import (
 // than it saves: a system call.
 const (
 	batchLen   = 32                     // requests received together
-	flushCount = 8                      // responses sent together
+	flushCount = 16                     // responses sent together
 	flushAfter = proto.Second / 100_000 // 10 µs between the first and the last
 )
 

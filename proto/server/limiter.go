@@ -63,10 +63,11 @@ const (
 )
 
 // NewRateLimiter makes a limiter with a number of slots (8 octets each) and the
-// shortest interval between two answers to one client. Either being zero or
-// less means no limit: nil. entropy gives its secret keys.
+// shortest interval between two answers to one client. Without slots there is
+// no limit: nil. A cutoff of zero refuses nobody and still remembers who asked
+// last. entropy gives its secret keys.
 func NewRateLimiter(slots int, cutoff time.Duration, entropy io.Reader) (*RateLimiter, error) {
-	if slots <= 0 || cutoff <= 0 {
+	if slots <= 0 || cutoff < 0 {
 		return nil, nil
 	}
 	var seed [32]byte

@@ -80,15 +80,28 @@ func TestRateLimit(t *testing.T) {
 }
 
 func TestNoRateLimit(t *testing.T) {
-	for _, l := range []*RateLimiter{nil, limiter(t, 0, time.Second), limiter(t, -1, time.Second), limiter(t, 10, 0), limiter(t, 10, -1)} {
+	for _, l := range []*RateLimiter{nil, limiter(t, 0, time.Second), limiter(t, -1, time.Second), limiter(t, 10, -1)} {
 		if l != nil {
-			t.Error("a limiter without size or cutoff")
+			t.Error("a limiter without slots")
 		}
 		for range 3 {
 			if got := l.Check(0, netip.IPv6Loopback()); got != Within {
 				t.Errorf("no limiter said %v", got)
 			}
 		}
+	}
+}
+
+// TestRateLimitOfZero refuses nobody, and remembers who asked.
+func TestRateLimitOfZero(t *testing.T) {
+	l := limiter(t, 1, 0)
+	for i := range 3 {
+		if got := l.Check(proto.Instant(i/2), netip.IPv6Loopback()); got != Within {
+			t.Errorf("request %d: %v", i, got)
+		}
+	}
+	if l.slots[0].Load() == 0 {
+		t.Error("nobody is remembered")
 	}
 }
 
