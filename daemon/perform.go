@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/daemon/netio"
+	"github.com/ntpd-go/ntpd-go/nts"
 	"github.com/ntpd-go/ntpd-go/proto/engine"
 )
 
@@ -69,7 +70,11 @@ func (l *loop) send(a engine.Send) {
 func (l *loop) resolve(ctx context.Context, a engine.Lookup) {
 	bounded, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	addrs, err := l.lookup(bounded, a.Host, a.Route)
+	host := a.Host
+	if a.Absolute {
+		host = nts.Rooted(host)
+	}
+	addrs, err := l.lookup(bounded, host, a.Route)
 	ev := engine.LookedUp{Request: a.Request, Addrs: addrs}
 	if err != nil {
 		ev.Failure = netio.Failure(err)

@@ -48,6 +48,11 @@ type Lookup struct {
 	Request RequestID
 	Host    string
 	Route   Route
+
+	// Absolute says that Host is whole as it is, because a key exchange named
+	// it: "the recipient MUST treat it as a FQDN" (RFC 8915 section 4.1.7).
+	// What the operator wrote may be meant for the resolver's search list.
+	Absolute bool `json:",omitempty"`
 }
 
 // ExchangeKeys runs the NTS key exchange with a server or pool; the answer is

@@ -67,7 +67,7 @@ func (k *keying) work(e *Engine, s *source, t *slot) bool {
 	k.lookup = e.request()
 	k.retry = e.now.Mono.Add(firstLookup << k.tries)
 	k.tries++
-	e.emit(Lookup{Request: k.lookup, Host: k.keys.Server, Route: s.cfg.Route})
+	e.emit(Lookup{Request: k.lookup, Host: k.keys.Server, Route: s.cfg.Route, Absolute: true})
 	return false
 }
 
