@@ -125,6 +125,12 @@ var classes = map[ke.Class]engine.Class{
 
 func exchangeFailure(err error) engine.Failure {
 	if e, ok := errors.AsType[*ke.Error](err); ok {
+		switch {
+		case e.Class == ke.ClassServerError && e.Code == nts.UnrecognizedCriticalRecord:
+			return engine.Failure{Class: engine.ClassRejected, Text: e.Error()}
+		case e.Class == ke.ClassServerError && e.Code == nts.BadRequest:
+			return engine.Failure{Class: engine.ClassBadRequest, Text: e.Error()}
+		}
 		if class, known := classes[e.Class]; known {
 			return engine.Failure{Class: class, Text: e.Error()}
 		}

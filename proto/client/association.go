@@ -141,6 +141,10 @@ func (a *Association) Secure() bool { return a.keys != nil }
 // Authentic reports whether a reply authenticated with the present keys.
 func (a *Association) Authentic() bool { return a.authentic }
 
+// Credentials returns the keys and copies of the unused cookies, for another
+// association with the same server; nil without Network Time Security.
+func (a *Association) Credentials() (*Keys, [][]byte) { return a.keys, a.jar.All() }
+
 // Cookies is the number of unused cookies.
 func (a *Association) Cookies() int { return a.jar.Len() }
 

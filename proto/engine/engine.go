@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"encoding/binary"
+	"fmt"
 	"io"
 	"net/netip"
 
@@ -18,9 +20,10 @@ type Engine struct {
 	entropy    io.Reader
 	discipline *kalman.Discipline
 	sources    []*source
-	denied     []netip.AddrPort // servers that told us to go away; sorted
-	local      []proto.RefID    // what we are called as a reference; sorted
-	saved      State            // as of the last start
+	keyServers []*keyServer
+	denied     []refusal     // servers that told us to go away; oldest first
+	local      []proto.RefID // what we are called as a reference; sorted
+	saved      State         // as of the last start
 
 	lastExchange ExchangeID
 	lastRequest  RequestID
@@ -46,7 +49,7 @@ func New(cfg Config, saved State, entropy io.Reader, now proto.Now) *Engine {
 	}
 	e.serving.due(now.Mono)
 	for i, s := range cfg.Sources {
-		e.sources = append(e.sources, newSource(i, s))
+		e.sources = append(e.sources, e.newSource(i, s))
 	}
 	return e
 }
@@ -171,6 +174,15 @@ func (e *Engine) inUse(a netip.Addr, except *slot) bool {
 func (e *Engine) request() RequestID {
 	e.lastRequest++
 	return e.lastRequest
+}
+
+// random draws 64 bits.
+func (e *Engine) random() (uint64, error) {
+	var b [8]byte
+	if _, err := io.ReadFull(e.entropy, b[:]); err != nil {
+		return 0, fmt.Errorf("engine: no randomness: %w", err)
+	}
+	return binary.BigEndian.Uint64(b[:]), nil
 }
 
 // noRandomness stops the daemon: without randomness nothing it would send is

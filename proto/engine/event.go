@@ -46,6 +46,8 @@ const (
 	ClassALPN         Class = "alpn"          // the peer does not speak ntske/1
 	ClassProtocol     Class = "protocol"      // a malformed or forbidden answer
 	ClassRemote       Class = "remote"        // the peer answered with an error
+	ClassRejected     Class = "rejected"      // the peer will not accept this request
+	ClassBadRequest   Class = "bad-request"   // the peer did not take the request in, or not in time
 	ClassNoOverlap    Class = "no-overlap"    // no common protocol or algorithm
 	ClassNotSupported Class = "not-supported" // this build cannot do it
 	ClassOther        Class = "other"

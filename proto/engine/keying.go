@@ -23,6 +23,7 @@ type keying struct {
 	request RequestID // key exchange in flight; 0 for none
 	fresh   bool      // the last exchange gave the live server's keys, not yet proven
 	failure Failure   // of the last try
+	shun    shunned
 
 	keys   *KeysEstablished // whose server's name is being looked up
 	lookup RequestID
@@ -36,9 +37,9 @@ func (t *slot) wantsKeys() bool {
 	return l == nil || l.assoc.NeedsKeys() || l.assoc.Unreachable()
 }
 
-// ready is when the slot may exchange keys or look up a name; Never when it
+// ready is when a slot may exchange keys or look up a name; Never when it
 // wants neither or waits for an answer.
-func (t *slot) ready() proto.Instant {
+func (s *source) ready(t *slot) proto.Instant {
 	k := &t.keying
 	switch {
 	case t.demobilised || k.request != 0 || k.lookup != 0:
@@ -46,42 +47,111 @@ func (t *slot) ready() proto.Instant {
 	case k.keys != nil:
 		return k.retry
 	case t.wantsKeys():
-		return k.backoff.ready()
+		return k.earliest(s)
 	}
 	return proto.Never
 }
 
-// work does for a slot what is due: proving good keys, looking up a name.
-// It reports whether a key exchange is due.
+// earliest is when the back-off allows an exchange.
+func (k *keying) earliest(s *source) proto.Instant {
+	return max(k.backoff.ready(), s.ke.ready(k.backoff.well()))
+}
+
+// work does for a slot what is due: proving good keys, trying another address,
+// looking up a name. It reports whether a key exchange is due.
 func (k *keying) work(e *Engine, s *source, t *slot) bool {
-	if l := t.live; k.fresh && l != nil && l.assoc.Authentic() {
-		k.fresh = false
-		k.backoff.proven()
-	}
-	if e.now.Mono < t.ready() {
+	k.watch(e, s, t)
+	if e.now.Mono < s.ready(t) {
 		return false
 	}
 	if k.keys == nil {
-		return true
+		return e.turn(s, t)
 	}
 	k.lookup = e.request()
 	k.retry = e.now.Mono.Add(firstLookup << k.tries)
 	k.tries++
-	e.emit(Lookup{Request: k.lookup, Host: k.keys.Server, Route: s.cfg.Route, Absolute: true})
+	e.emit(Lookup{Request: k.lookup, Host: k.keys.Server, Absolute: true, Route: s.cfg.Route})
 	return false
+}
+
+// watch sees how the live server does with its keys.
+func (k *keying) watch(e *Engine, s *source, t *slot) {
+	t.listen()
+	l := t.live
+	if l == nil {
+		return
+	}
+	if k.fresh && l.assoc.Authentic() {
+		k.fresh = false
+		k.backoff.proven()
+		s.ke.proven(k.backoff.last)
+		k.shun = shunned{}
+	}
+	if l.assoc.Unreachable() && e.move(s, t) {
+		return
+	}
+	if k.fresh && s.ke.n == 0 && t.wantsKeys() {
+		s.ke.failed(true) // the keys never proved good
+	}
+}
+
+// turn reports whether it is a slot's turn to exchange keys. When a server is
+// retried, all who want something of it take turns: one whose exchanges fail
+// for a reason of its own does not keep the others from theirs.
+func (e *Engine) turn(s *source, t *slot) bool {
+	if s.ke.n == 0 {
+		return true
+	}
+	var next *slot
+	e.slots(func(other *source, u *slot) {
+		switch {
+		case other.ke != s.ke || u.keying.keys != nil || e.now.Mono < other.ready(u):
+		case other.cfg.Mode == ModeNTSPool && busy(other):
+		case next == nil || u.keying.backoff.last < next.keying.backoff.last:
+			next = u
+		}
+	})
+	return next == t
 }
 
 // exchange starts a key exchange.
 func (k *keying) exchange(e *Engine, s *source, deny []string) {
+	spread, err := e.random()
+	if err != nil {
+		e.noRandomness(err)
+		return
+	}
 	k.request, k.fresh = e.request(), false
 	k.backoff.begin(e.now.Mono)
+	s.ke.begin(e.now.Mono, spread)
 	e.emit(ExchangeKeys{
 		Request: k.request, Host: s.cfg.Host, Port: s.cfg.Port,
 		Authority: s.cfg.Authority, Deny: deny, Route: s.cfg.Route,
 	})
 }
 
-// fail notes why a try came to nothing; the next one waits for the back-off.
+// failed notes why an exchange came to nothing; the next one waits for the
+// back-off.
+func (k *keying) failed(e *Engine, s *source, f Failure) {
+	k.request = 0
+	answered := f.Class == ClassRemote || f.Class == ClassNoOverlap
+	if f.Class == ClassRejected || f.Class == ClassBadRequest && k.failure.Class == ClassBadRequest {
+		k.backoff.rejected()
+	}
+	s.ke.failed(answered)
+	if answered {
+		k.shun.useless()
+	}
+	k.fail(e, s, f)
+}
+
+// useless notes that the exchange went well and what it gave is of no use.
+func (k *keying) useless(e *Engine, s *source, f Failure) {
+	k.request = 0
+	s.ke.failed(true)
+	k.fail(e, s, f)
+}
+
 func (k *keying) fail(e *Engine, s *source, f Failure) {
 	e.reportFailure(s, "key-exchange-failed", k.failure, f)
 	k.failure, k.keys, k.tries = f, nil, 0
@@ -93,7 +163,7 @@ func (k *keying) fail(e *Engine, s *source, f Failure) {
 func (k *keying) established(e *Engine, s *source, t *slot, ev KeysEstablished) {
 	k.request = 0
 	if len(ev.Cookies) == 0 || !ev.Algorithm.Supported() || ev.Server == "" || ev.Port == 0 {
-		k.fail(e, s, Failure{Class: ClassProtocol, Text: "the key exchange gave no cookies, server or known algorithm; tell the server's operator"})
+		k.useless(e, s, Failure{Class: ClassProtocol, Text: "the key exchange gave no cookies, server or known algorithm; tell the server's operator"})
 		return
 	}
 	k.keys, k.tries, k.retry = &ev, 0, e.now.Mono
@@ -101,8 +171,9 @@ func (k *keying) established(e *Engine, s *source, t *slot, ev KeysEstablished) 
 		k.resolved(e, s, t, []netip.Addr{a})
 		return
 	}
-	if ev.Server == s.cfg.Host && ev.Remote.IsValid() && s.cfg.Route.Proxy == "" {
-		k.resolved(e, s, t, []netip.Addr{ev.Remote.Addr()})
+	remote := ev.Remote.Addr().Unmap()
+	if canonical(ev.Server) == canonical(s.cfg.Host) && remote.IsValid() && s.cfg.Route.Proxy == "" && !slices.Contains(t.silent, remote) {
+		k.resolved(e, s, t, []netip.Addr{remote})
 	}
 }
 
@@ -116,6 +187,8 @@ func (k *keying) lookedUp(e *Engine, s *source, t *slot, ev LookedUp) {
 	e.reportFailure(s, "dns-failed", k.failure, ev.Failure)
 	k.failure = ev.Failure
 	if k.tries >= maxNameTries {
+		k.shun.add(k.keys.Server)
+		s.ke.failed(true)
 		k.keys, k.tries = nil, 0
 	}
 }
@@ -123,14 +196,15 @@ func (k *keying) lookedUp(e *Engine, s *source, t *slot, ev LookedUp) {
 // resolved makes the server live at the first address that will do.
 func (k *keying) resolved(e *Engine, s *source, t *slot, addrs []netip.Addr) {
 	ev := k.keys
-	addr, ok := k.choose(e, s, t, bounded(addrs, s.maxAddrs()), ev.Port)
-	if !ok {
-		k.fail(e, s, Failure{Class: ClassProtocol, Text: "the key exchange named a server that is already in use, refused us, or has no usable address"})
+	fit := e.candidates(s, t, bounded(addrs, maxSilent), ev.Port)
+	if len(fit) == 0 {
+		k.shun.add(ev.Server)
+		k.useless(e, s, Failure{Class: ClassProtocol, Text: "the key exchange named a server that is already in use, refused us, or has no usable address"})
 		return
 	}
 	keys, err := newKeys(ev)
 	if err != nil {
-		k.fail(e, s, Failure{Class: ClassProtocol, Text: err.Error()})
+		k.useless(e, s, Failure{Class: ClassProtocol, Text: err.Error()})
 		return
 	}
 	k.keys, k.tries, k.failure = nil, 0, Failure{}
@@ -138,23 +212,8 @@ func (k *keying) resolved(e *Engine, s *source, t *slot, addrs []netip.Addr) {
 	for i, c := range ev.Cookies {
 		cookies[i] = c
 	}
-	e.start(s, t, addr, ev.Server, keys, cookies)
+	e.startAt(s, t, fit, ev.Port, ev.Server, keys, cookies)
 	k.fresh = true
-}
-
-// choose prefers an address that no other source uses. A pool takes nothing
-// else: two members on one machine are not two opinions.
-func (k *keying) choose(e *Engine, s *source, t *slot, addrs []netip.Addr, port uint16) (netip.AddrPort, bool) {
-	addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return e.isDenied(netip.AddrPortFrom(a, port)) })
-	for _, a := range addrs {
-		if !e.inUse(a, t) {
-			return netip.AddrPortFrom(a, port), true
-		}
-	}
-	if len(addrs) == 0 || s.cfg.Mode == ModeNTSPool {
-		return netip.AddrPort{}, false
-	}
-	return netip.AddrPortFrom(addrs[0], port), true
 }
 
 func newKeys(ev *KeysEstablished) (*client.Keys, error) {
@@ -169,7 +228,7 @@ func newKeys(ev *KeysEstablished) (*client.Keys, error) {
 	return &client.Keys{C2S: c2s, S2C: s2c}, nil
 }
 
-func (k *keying) pending() pending {
+func (k *keying) pending(s *source) pending {
 	switch {
 	case k.request != 0:
 		return pending{condition: Exchanging, retry: proto.Never, failure: k.failure}
@@ -178,7 +237,7 @@ func (k *keying) pending() pending {
 	case k.keys != nil:
 		return pending{condition: Waiting, retry: k.retry, failure: k.failure}
 	default:
-		return pending{condition: Waiting, retry: k.backoff.ready(), failure: k.failure}
+		return pending{condition: Waiting, retry: k.earliest(s), failure: k.failure}
 	}
 }
 
@@ -188,7 +247,7 @@ type keyed struct{}
 func (keyed) deadline(s *source) proto.Instant {
 	d := proto.Never
 	for _, t := range s.slots {
-		d = min(d, t.ready())
+		d = min(d, s.ready(t))
 	}
 	return d
 }
@@ -204,12 +263,11 @@ func (keyed) lookedUp(e *Engine, s *source, ev LookedUp) {
 func (keyed) keyExchangeFailed(e *Engine, s *source, ev KeyExchangeFailed) {
 	for _, t := range s.slots {
 		if t.keying.request != 0 && t.keying.request == ev.Request {
-			t.keying.request = 0
-			t.keying.fail(e, s, ev.Failure)
+			t.keying.failed(e, s, ev.Failure)
 		}
 	}
 }
 
 func (keyed) hurry(proto.Instant) {}
 
-func (keyed) pending(_ *source, t *slot) pending { return t.keying.pending() }
+func (keyed) pending(s *source, t *slot) pending { return t.keying.pending(s) }

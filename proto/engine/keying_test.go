@@ -28,7 +28,7 @@ func TestKeyExchangeBacksOff(t *testing.T) {
 	w.run(20 * 24 * time.Hour)
 	_, at := all[ExchangeKeys](w)
 	for i := 1; i < len(at); i++ {
-		if gap, want := at[i].Sub(at[i-1]), keyRetry(i); gap < want || gap > want+time.Second {
+		if gap, want := at[i].Sub(at[i-1]), keyRetry(i); gap < want || gap > min(want+want/5, maxKeyRetry)+time.Second {
 			t.Errorf("exchange %d came %v after the one before, want %v", i, gap, want)
 		}
 	}
@@ -334,7 +334,7 @@ func TestNTSDenyStopsAndFindsAnother(t *testing.T) {
 	w.run(100 * time.Second)
 	denied = true
 	w.engine.now = w.now()
-	w.engine.demobilise(netip.MustParseAddrPort("192.0.2.1:123"))
+	w.engine.demobilise(netip.MustParseAddrPort("192.0.2.1:123"), true)
 	w.perform(w.engine.take())
 	n := len(h.asked)
 	w.run(100 * time.Second)
@@ -343,7 +343,7 @@ func TestNTSDenyStopsAndFindsAnother(t *testing.T) {
 	}
 	// The key exchange that names a server which refused us is a failure.
 	w.engine.now = w.now()
-	w.engine.demobilise(netip.MustParseAddrPort("192.0.2.2:123"))
+	w.engine.demobilise(netip.MustParseAddrPort("192.0.2.2:123"), true)
 	w.perform(w.engine.take())
 	n = len(second.asked)
 	w.run(3600 * time.Second)

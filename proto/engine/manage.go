@@ -54,7 +54,8 @@ func (e *Engine) reconfigure(cfg Config) {
 	for i, c := range cfg.Sources {
 		j := slices.IndexFunc(old, func(s *source) bool { return s != nil && equal(s.cfg, c) })
 		if j < 0 {
-			e.sources = append(e.sources, newSource(i, c))
+			e.sources = append(e.sources, e.newSource(i, c))
+			e.sources[i].ke.amended()
 			continue
 		}
 		old[j].index = i
@@ -69,6 +70,7 @@ func (e *Engine) reconfigure(cfg Config) {
 			e.stop(s, slot, "no longer configured")
 		}
 	}
+	e.forgetKeyServers()
 	e.cfg = cfg
 	e.discipline.Configure(cfg.Discipline)
 	e.serving.changed = true

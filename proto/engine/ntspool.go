@@ -15,7 +15,7 @@ func (ntsPoolSpawner) work(e *Engine, s *source) {
 	for _, t := range s.slots {
 		due := t.keying.work(e, s, t)
 		if due && !busy(s) {
-			t.keying.exchange(e, s, deny(s, t))
+			t.keying.exchange(e, s, t.deny(s))
 		}
 	}
 }
@@ -26,24 +26,66 @@ func busy(s *source) bool {
 	return slices.ContainsFunc(s.slots, func(t *slot) bool { return t.keying.request != 0 || t.keying.keys != nil })
 }
 
+// shunned are servers that a slot had no luck with, so that the pool is asked
+// for others.
+type shunned struct {
+	names  []string
+	pardon bool // the next request shuns nobody
+	asked  bool // the last request shunned someone
+}
+
+// maxShunned bounds the list; a pool whose servers are all bad gets no longer
+// requests for it.
+const maxShunned = 8
+
+func (h *shunned) add(name string) {
+	if sameName(h.names, name) {
+		return
+	}
+	if len(h.names) == maxShunned {
+		h.names = slices.Delete(h.names, 0, 1)
+	}
+	h.names = append(h.names, name)
+}
+
+// useless notes that the pool has nobody else, or does not say so: who shuns
+// everybody gets nobody, so all is forgiven for one request.
+func (h *shunned) useless() {
+	h.pardon = h.asked
+	if h.pardon {
+		h.names = nil
+	}
+}
+
 // deny names the servers that the pool is not to give for a slot: those of
-// the other slots, and its own if that does not answer. Sorted, each once.
-func deny(s *source, except *slot) []string {
-	var names []string
-	for _, t := range s.slots {
-		if l := t.live; l != nil && (t != except || l.assoc.Unreachable()) {
-			names = append(names, l.server)
+// the other slots, and those that the slot had no luck with, among them its
+// own when that does not answer at any address. Sorted, each once.
+func (t *slot) deny(s *source) []string {
+	k := &t.keying
+	if l := t.live; l != nil && l.assoc.Unreachable() && len(l.rest) == 0 && !k.shun.pardon {
+		k.shun.add(l.server)
+	}
+	names := slices.Clone(k.shun.names)
+	k.shun.asked, k.shun.pardon = len(names) > 0, false
+	for _, u := range s.slots {
+		if u.live != nil && u != t {
+			names = append(names, u.live.server)
 		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
+// sameName reports whether a list has a name, as names are compared.
+func sameName(names []string, name string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return canonical(n) == canonical(name) })
+}
+
 func (ntsPoolSpawner) deadline(s *source) proto.Instant {
 	d := proto.Never
 	for _, t := range s.slots {
 		if t.keying.keys != nil || !busy(s) {
-			d = min(d, t.ready())
+			d = min(d, s.ready(t))
 		}
 	}
 	return d
@@ -56,9 +98,9 @@ func (ntsPoolSpawner) keysEstablished(e *Engine, s *source, ev KeysEstablished) 
 	}
 	t := s.slots[i]
 	for _, other := range s.slots {
-		if other != t && other.live != nil && other.live.server == ev.Server {
-			t.keying.request = 0
-			t.keying.fail(e, s, Failure{
+		if other != t && other.live != nil && canonical(other.live.server) == canonical(ev.Server) {
+			t.keying.shun.useless()
+			t.keying.useless(e, s, Failure{
 				Class: ClassProtocol,
 				Text:  "the pool gave the server " + ev.Server + ", which is in use already; it may have fewer servers than the configured count",
 			})

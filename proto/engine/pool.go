@@ -61,7 +61,7 @@ func (p *poolSpawner) work(e *Engine, s *source) {
 // bad is only better than none.
 func (p *poolSpawner) pick(e *Engine, s *source, orBad bool) (netip.Addr, bool) {
 	p.known = slices.DeleteFunc(p.known, func(a netip.Addr) bool {
-		return e.inUse(a, nil) || slices.Contains(s.cfg.Ignore, a) || e.isDenied(netip.AddrPortFrom(a, s.cfg.Port))
+		return e.inUse(a, nil) || slices.Contains(s.cfg.Ignore, a) || e.isDenied(netip.AddrPortFrom(a, s.cfg.Port), false)
 	})
 	i := slices.IndexFunc(p.known, func(a netip.Addr) bool { return !slices.Contains(p.failed, a) })
 	if i < 0 && orBad && len(p.known) > 0 {

@@ -34,7 +34,7 @@ func (p *serverSpawner) work(e *Engine, s *source) {
 	}
 	if a, ok := s.literal(); ok {
 		addr := netip.AddrPortFrom(a, s.cfg.Port)
-		if slot.demobilised = e.isDenied(addr); !slot.demobilised {
+		if slot.demobilised = e.isDenied(addr, false); !slot.demobilised {
 			e.start(s, slot, addr, "", nil, nil)
 		}
 		return
@@ -76,7 +76,7 @@ func (p *serverSpawner) choose(e *Engine, s *source, slot *slot, addrs []netip.A
 		}
 	}
 	addrs = slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool {
-		return e.isDenied(netip.AddrPortFrom(a, s.cfg.Port))
+		return e.isDenied(netip.AddrPortFrom(a, s.cfg.Port), false)
 	})
 	for _, a := range addrs {
 		if !e.inUse(a, slot) {

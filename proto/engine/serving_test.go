@@ -188,7 +188,7 @@ func TestReconfigured(t *testing.T) {
 		t.Errorf("%d live, open %v", n, w.open)
 	}
 	// A server that refused is not asked under a new name either.
-	w.engine.demobilise(netip.MustParseAddrPort("192.0.2.1:123"))
+	w.engine.demobilise(netip.MustParseAddrPort("192.0.2.1:123"), false)
 	asked := len(w.hosts[netip.MustParseAddrPort("192.0.2.1:123")].asked)
 	w.happen(Reconfigured{Config: config(src(ModeServer, "192.0.2.1", 1))})
 	w.run(100 * time.Second)

@@ -16,6 +16,7 @@ type source struct {
 	cfg     Source
 	slots   []*slot
 	spawner spawner
+	ke      *keyServer // nil for modes without keys
 }
 
 // slot is room for one live server.
@@ -24,13 +25,15 @@ type slot struct {
 	live        *live
 	demobilised bool // nothing will ever be live here
 	keying      keying
+	silent      []netip.Addr // did not answer lately; the longest silent first
 }
 
 // live is a server that is being asked.
 type live struct {
 	id       kalman.SourceID
 	addr     netip.AddrPort
-	server   string // NTP server name of a key exchange
+	server   string       // NTP server name of a key exchange
+	rest     []netip.Addr // its other addresses, not tried yet
 	assoc    *client.Association
 	exchange ExchangeID // in flight; 0 for none
 	fit      bool       // as the discipline knows it
@@ -62,7 +65,7 @@ type pending struct {
 	failure   Failure
 }
 
-func newSource(index int, cfg Source) *source {
+func (e *Engine) newSource(index int, cfg Source) *source {
 	s := &source{index: index, cfg: cfg}
 	n := 1
 	switch cfg.Mode {
@@ -73,8 +76,10 @@ func newSource(index int, cfg Source) *source {
 		n = max(cfg.Count, 0)
 	case ModeNTS:
 		s.spawner = &ntsSpawner{}
+		s.ke = e.keyServer(cfg.Host, cfg.Port)
 	case ModeNTSPool:
 		s.spawner = &ntsPoolSpawner{}
+		s.ke = e.keyServer(cfg.Host, cfg.Port)
 		n = max(cfg.Count, 0)
 	default:
 		s.spawner = &unsupported{}
@@ -121,31 +126,6 @@ func (e *Engine) stop(s *source, slot *slot, why string) {
 	e.reportSource(s, l, Incident{Level: Info, Code: "source-removed", Text: "source removed: " + why})
 }
 
-// demobilise obeys a DENY or RSTR: "the client MUST demobilize any
-// associations to that server and stop sending packets to that server"
-// (RFC 5905 section 7.4). The address is not used again, by any source.
-func (e *Engine) demobilise(addr netip.AddrPort) {
-	if i, found := slices.BinarySearchFunc(e.denied, addr, netip.AddrPort.Compare); !found {
-		e.denied = slices.Insert(e.denied, i, addr)
-	}
-	e.lives(func(s *source, slot *slot, l *live) {
-		if l.addr != addr {
-			return
-		}
-		e.reportSource(s, l, Incident{
-			Level: Warn, Code: "kiss-deny", Reason: "denied",
-			Text: "the server refuses to serve us; it is not asked again. Ask its operator for access, or configure another source",
-		})
-		e.stop(s, slot, "the server refuses to serve us")
-		slot.demobilised = s.cfg.Mode == ModeServer
-	})
-}
-
-func (e *Engine) isDenied(addr netip.AddrPort) bool {
-	_, found := slices.BinarySearchFunc(e.denied, addr, netip.AddrPort.Compare)
-	return found
-}
-
 // usable reports whether an address from a resolver can be a server's.
 func usable(a netip.Addr) bool {
 	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
@@ -153,15 +133,29 @@ func usable(a netip.Addr) bool {
 
 // bounded is what is taken from one answer of a resolver: usable addresses,
 // each once, and no more than a few, so that one poisoned answer does not own
-// a pool.
+// a pool. The families take turns, beginning with the resolver's first, so that
+// one of them that does not work costs only every other try.
 func bounded(addrs []netip.Addr, limit int) []netip.Addr {
-	var kept []netip.Addr
+	var first, second []netip.Addr
 	for _, a := range addrs {
-		if a = a.Unmap(); len(kept) < limit && usable(a) && !slices.Contains(kept, a) {
-			kept = append(kept, a)
+		a = a.Unmap()
+		switch {
+		case !usable(a) || slices.Contains(first, a) || slices.Contains(second, a):
+		case len(first) == 0 || first[0].Is4() == a.Is4():
+			first = append(first, a)
+		default:
+			second = append(second, a)
 		}
 	}
-	return kept
+	var kept []netip.Addr
+	for i := range first {
+		kept = append(kept, first[i])
+		if i < len(second) {
+			kept = append(kept, second[i])
+		}
+	}
+	kept = append(kept, second[min(len(first), len(second)):]...)
+	return kept[:min(limit, len(kept))]
 }
 
 // maxAddrs is how many addresses of an answer are used.

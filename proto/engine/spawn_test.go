@@ -221,7 +221,7 @@ func TestPoolDoesNotGoInCircles(t *testing.T) {
 		t.Errorf("%d sources were started, row %+v", n, w.row(0))
 	}
 	w.engine.now = w.now()
-	w.engine.demobilise(w.row(0).Addr)
+	w.engine.demobilise(w.row(0).Addr, false)
 	w.perform(w.engine.take())
 	w.run(2 * time.Hour)
 	if w.row(0).Addr.Addr() != addr("192.0.2.1") {

@@ -201,7 +201,7 @@ func TestClockThatRefuses(t *testing.T) {
 
 func TestPanicThresholdHalts(t *testing.T) {
 	w := syncedWorld(t, 2*86400*proto.Second) // a correction backwards by two days
-	w.engine.sources = append(w.engine.sources, newSource(3, src(ModeServer, "nowhere.example", 1)))
+	w.engine.sources = append(w.engine.sources, w.engine.newSource(3, src(ModeServer, "nowhere.example", 1)))
 	w.run(300 * time.Second)
 	if !w.halted {
 		t.Fatal("goes on")

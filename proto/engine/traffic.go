@@ -50,7 +50,7 @@ func (e *Engine) outcome(s *source, l *live, o client.Outcome) {
 		})
 	}
 	if l.assoc.Demobilised() {
-		e.demobilise(l.addr)
+		e.demobilise(l.addr, l.assoc.Secure())
 		return
 	}
 	if o.Request != nil {
