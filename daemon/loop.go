@@ -96,7 +96,7 @@ func (l *loop) turn(ctx context.Context) (proto.Now, error) {
 		if err != nil {
 			return now, err
 		}
-		l.actions = l.engine.Handle(now, ev, l.actions[:0])
+		l.actions = l.engine.Handle(now, tidy(ev), l.actions[:0])
 		if err := l.performAll(ctx); err != nil {
 			return now, err
 		}

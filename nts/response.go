@@ -251,7 +251,7 @@ func (d *answerDecoder) add(r Record) error {
 	case meansWarning:
 		// "Unrecognized warning codes MUST be treated as errors", and RFC 8915
 		// section 4.1.4 defines none.
-		return malformed("Warning %x", r.Body)
+		return malformed("Warning %x", clip(string(r.Body)))
 	case meansSupportedProtocols, meansSupportedAlgorithms:
 		return d.addList(m, dialect, r)
 	}

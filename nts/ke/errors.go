@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/ntpd-go/ntpd-go/nts"
 )
@@ -81,15 +82,22 @@ func hostPort(host string, port uint16) string {
 	return net.JoinHostPort(host, fmt.Sprint(port))
 }
 
+// longestCause is how much of a cause is shown, in runes.
+const longestCause = 256
+
 // oneLine keeps what a peer may have put into an error from making lines of
-// its own.
+// its own, or very long ones.
 func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return '?'
+	runes := []rune(s)
+	if len(runes) > longestCause {
+		runes = append(runes[:longestCause:longestCause], []rune("...")...)
+	}
+	for i, r := range runes {
+		if !unicode.IsPrint(r) {
+			runes[i] = '?'
 		}
-		return r
-	}, s)
+	}
+	return string(runes)
 }
 
 // errSelfSigned is a certificate that vouches for itself.
