@@ -166,6 +166,9 @@ func (k *keying) established(e *Engine, s *source, t *slot, ev KeysEstablished) 
 		k.useless(e, s, Failure{Class: ClassProtocol, Text: "the key exchange gave no cookies, server or known algorithm; tell the server's operator"})
 		return
 	}
+	if sameName(k.shun.names, ev.Server) {
+		k.shun.useless() // better than none
+	}
 	k.keys, k.tries, k.retry = &ev, 0, e.now.Mono
 	if a, err := netip.ParseAddr(ev.Server); err == nil {
 		k.resolved(e, s, t, []netip.Addr{a})
