@@ -1,12 +1,15 @@
 # Every target with a ## is listed by `make help`.
 GO ?= go
 T ?= 30s
+SCENARIOS ?= $(wildcard test/accuracy/*.json)
+SEEDS ?= 601-620
+ONLY ?=
 BIN := bin
 COMMANDS := ntp-daemon nts-pool-ke ntp-ctl
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.11.4
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test race fmt vet lint fuzz interop vm vm-long bench bench-pool bench-go keys clean ci
+.PHONY: help build install demo test race fmt vet lint fuzz interop vm vm-long bench bench-pool accuracy bench-go keys clean ci
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -53,6 +56,9 @@ bench: build ## measure the server beside chrony and the floor (installs Debian 
 
 bench-pool: build ## what the pool costs beside a server that is asked directly
 	$(GO) run ./test/benchpool -bin $(BIN)
+
+accuracy: ## simulate SCENARIOS (files) with SEEDS; table and pictures in docs/accuracy
+	$(GO) run ./test/accuracy -out docs/accuracy -seeds $(SEEDS) -only '$(ONLY)' $(SCENARIOS)
 
 bench-go: ## benchmark the hot functions
 	$(GO) test -run '^$$' -bench . -benchmem ./proto/... ./nts/... ./clock/...

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/clock"
+	"github.com/ntpd-go/ntpd-go/daemon/assemble"
 	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/daemon/netio"
 	"github.com/ntpd-go/ntpd-go/daemon/observe"
@@ -143,7 +144,7 @@ func (d *daemon) run(ctx context.Context) error {
 		clock: d.Clock, now: d.now, log: d.Log,
 		lookup: netio.Resolver{}.Lookup, exchange: exchanger(d.files),
 		publish: d.publish, observe: d.observe, save: keep.save,
-	}, engineConfig(d.Config), st, rand.Reader)
+	}, assemble.Engine(d.Config), st, rand.Reader)
 	if err != nil {
 		return cli.Exit(cli.NoPermission, fmt.Errorf("could not read the clock: %w", err))
 	}
@@ -220,7 +221,7 @@ func (d *daemon) state() observe.State {
 		return s
 	}
 	s.Program.Now = observe.Timestamp{Timestamp: uint64(now.Wall)}
-	threshold := accumulated(d.Config.Synchronization.AccumulatedStepPanic)
+	threshold := assemble.Accumulated(d.Config.Synchronization.AccumulatedStepPanic)
 	s.System, s.Sources, s.Own = observe.FromStatus(st, now, threshold, (proto.Second >> -d.precision).Seconds())
 	s.Own.Clock = d.ClockName
 	return s

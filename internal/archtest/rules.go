@@ -42,6 +42,7 @@ var Rooms = []Rule{
 	{Package: "proto/engine", Pure: true, Exact: true, Internal: []string{"proto", "proto/aead", "proto/client", "proto/kalman"}},
 	{Package: "nts", Pure: true, Internal: []string{"proto", "proto/aead"}},
 	{Package: "daemon/config", Pure: true, Internal: []string{"proto"}},
+	{Package: "daemon/assemble", Pure: true, Internal: []string{"daemon/config", "proto", "proto/engine", "proto/kalman"}},
 
 	// The purity line.
 	{Package: "nts/ke", Internal: []string{"nts", "proto/aead"}},
@@ -55,10 +56,10 @@ var Rooms = []Rule{
 	{Package: "internal/version"},
 	{Package: "internal/cli"},
 	{Package: "daemon", Internal: []string{
-		"clock", "daemon/config", "daemon/netio", "daemon/observe", "daemon/serve", "daemon/state",
+		"clock", "daemon/assemble", "daemon/config", "daemon/netio", "daemon/observe", "daemon/serve", "daemon/state",
 		"nts", "nts/ke", "proto/...", "internal/cli", "internal/version",
 	}},
-	{Package: "cmd", Internal: []string{}},
+	{Package: "cmd", Internal: []string{"daemon/config", "daemon/observe", "internal/jsonschema"}},
 	{Package: "cmd/ntp-daemon", Internal: []string{"clock", "daemon/...", "proto", "internal/cli", "internal/version"}},
 	{Package: "cmd/nts-pool-ke", Internal: []string{"daemon/config", "daemon/logging", "nts/...", "internal/cli", "internal/version"}},
 	{Package: "cmd/ntp-ctl", Internal: []string{"daemon/...", "proto/...", "nts/...", "internal/cli", "internal/version"}},
@@ -68,9 +69,10 @@ var Rooms = []Rule{
 	{Package: "internal/archtest"},
 	{Package: "internal/doctest"},
 	{Package: "internal/fuzzall"},
+	{Package: "internal/jsonschema"},
 	{Package: "internal/memnet"},
 	{Package: "internal/testcert", Testing: true},
-	{Package: "internal/sim", Internal: []string{"daemon/config", "proto/..."}},
+	{Package: "internal/sim", Internal: []string{"daemon/assemble", "daemon/config", "proto/..."}},
 	{Package: "test/...", Internal: []string{"internal/...", "proto/...", "nts/...", "test/..."}},
 	{
 		Package: "test/lab", Internal: []string{"internal/..."}, Exits: true,

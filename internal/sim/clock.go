@@ -50,6 +50,9 @@ func (c *steered) tick() {
 	if m.Sine != nil {
 		c.raw += float64(m.Sine.Amp * sine(k/m.Sine.Period))
 	}
+	if m.Pulse != nil {
+		c.raw += m.Pulse.at(k)
+	}
 	for _, s := range m.Steps {
 		if k >= s.At {
 			c.raw += s.Add

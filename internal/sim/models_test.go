@@ -126,15 +126,72 @@ func TestSteeredClock(t *testing.T) {
 func TestScenarioErrors(t *testing.T) {
 	tests := map[string]string{
 		"not json":         `{`,
-		"unknown key":      `{"scenarios": {"x": {"duration": 10, "stats_from": 1, "oops": 1}}}`,
+		"no scenarios":     `{}`,
+		"wrong type":       `{"scenarios": {"x": {"duration": "long"}}}`,
+		"no period":        `{"scenarios": {"x": {"duration": 10, "stats_from": 1, "clock": {"sine": {"amp": 1}}}}}`,
+		"pulse of nothing": `{"scenarios": {"x": {"duration": 10, "stats_from": 1, "clock": {"pulse": {"amp": 1, "high": 1}}}}}`,
+		"gamma of nothing": `{"scenarios": {"x": {"duration": 10, "stats_from": 1, "servers": [{"down": {"jitter": {"dist": "gamma", "scale": 1}}}]}}}`,
+		"queue of nothing": `{"scenarios": {"x": {"duration": 10, "stats_from": 1, "servers": [{"down": {"queue": {"scale": 1}}}]}}}`,
+		"burst of nothing": `{"scenarios": {"x": {"duration": 10, "stats_from": 1, "servers": [{"up": {"congestion": {"scale": 1}}}]}}}`,
+		"unknown event":    `{"scenarios": {"x": {"duration": 10, "stats_from": 1, "events": [{"at": 1, "kind": "flood"}]}}}`,
 		"empty window":     `{"scenarios": {"x": {"duration": 10, "stats_from": 10}}}`,
 		"unknown jitter":   `{"scenarios": {"x": {"duration": 10, "stats_from": 1, "servers": [{"up": {"base": 1, "jitter": {"dist": "magic"}}}]}}}`,
 		"poll upside down": `{"scenarios": {"x": {"duration": 10, "stats_from": 1, "poll": [7, 6]}}}`,
 	}
 	for name, text := range tests {
-		if _, err := Parse([]byte(text)); err == nil {
+		if _, _, err := Parse([]byte(text)); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+}
+
+// What a file says that no model knows is listed, wherever it stands.
+func TestUnknownKeysAreListed(t *testing.T) {
+	_, got, err := Parse([]byte(`{"_doc": "x", "scenarios": {"x": {"duration": 10, "stats_from": 1, "oops": 1, "_note": 2, "clock": {"sine": {"Amp": 1, "period": 2, "phase": 3}},
+		"servers": [{}, {"up": {"base": 1, "jitter": {"dist": "none", "beta": 1}}}]}}}`))
+	want := []string{"x.clock.sine.phase", "x.oops", "x.servers[1].up.jitter.beta"}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q, %v; want %q", got, err, want)
+	}
+}
+
+func TestSameWorld(t *testing.T) {
+	a := &Scenario{Name: "a", Doc: "x", Clock: Clock{Freq: 1}, Reference: &Figures{Chrony: 1}}
+	b := &Scenario{Name: "b", Clock: Clock{Freq: 1}, Limits: &Limits{RMS: 1}}
+	if !SameWorld(a, b) {
+		t.Error("words and limits make a world")
+	}
+	if b.Clock.Wander = 1e-9; SameWorld(a, b) {
+		t.Error("wander makes none")
+	}
+}
+
+func TestPulse(t *testing.T) {
+	p := Pulse{Amp: 2, High: 3, Low: 1}
+	want := []float64{2, 2, 2, -2, 2, 2, 2, -2, 2}
+	for k, v := range want {
+		if got := p.at(float64(k)); got != v {
+			t.Errorf("second %d: %v, want %v", k, got, v)
+		}
+	}
+}
+
+// Medians over seeds count those that never converge as later than all.
+func TestSummarise(t *testing.T) {
+	s := &Scenario{}
+	run := func(seed uint64, square, to float64) *Result {
+		return &Result{Scenario: s, Seed: seed, Square: square, Bounded: 1 - square, To1ms: to, To100us: to, Median: square}
+	}
+	got := Summarise([]*Result{run(1, 4, 5), run(2, 16, math.Inf(1)), run(3, 7, 9), run(4, 1, 3)})
+	if math.Abs(got.RMS.Mean-math.Sqrt(7)) > 1e-12 || got.WorstSeed != 2 || got.To1ms != (Reach{7, 3}) || got.Bounded != -15 || got.Typical.Seed != 3 {
+		t.Errorf("%+v", got)
+	}
+	if want := stat.StdDev([]float64{4, 16, 7, 1}, nil) / 2; math.Abs(got.Median.SE-want) > 1e-12 || math.Abs(got.RMS.SE-want/(2*math.Sqrt(7))) > 1e-12 {
+		t.Errorf("standard errors %v and %v", got.Median.SE, got.RMS.SE)
+	}
+	got = Summarise([]*Result{run(1, 4, 5), run(2, 16, math.Inf(1)), run(3, 7, math.Inf(1))})
+	if !math.IsInf(got.To100us.Median, 1) || got.when(got.To100us) != "never(1/3)" {
+		t.Errorf("%+v", got.To100us)
 	}
 }
 

@@ -1,9 +1,7 @@
 package sim
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
+	"math"
 	"slices"
 )
 
@@ -14,17 +12,17 @@ type Scenario struct {
 	Doc         string   `json:"doc,omitempty"`
 	Duration    float64  `json:"duration"`
 	StatsFrom   float64  `json:"stats_from"`
-	Poll        []int8   `json:"poll"`                // smallest and largest exponent; null is the daemon's default
-	Clock       Clock    `json:"clock"`               // of the node under test
-	Servers     []Server `json:"servers"`             // that it asks
-	Events      []Event  `json:"events,omitempty"`    // that happen to it
-	Toml        string   `json:"ntp.toml,omitempty"`  // its configuration; made from the above when empty
-	Epoch       int64    `json:"epoch,omitempty"`     // Unix time of the start; 0 is some day in 2026
-	StampNoise  float64  `json:"stamp_noise"`         // standard deviation of each of its stamps
-	SavedDrift  *float64 `json:"saved_drift"`         // what its drift file says; null when there is none
-	OracleDrift float64  `json:"oracle_wander"`       // for reference filters; not used
-	Limits      *Limits  `json:"limits,omitempty"`    // what makes it pass
-	Reference   *Figures `json:"reference,omitempty"` // what a peer reached, for the table
+	Poll        []int8   `json:"poll"`                    // smallest and largest exponent; null is the daemon's default
+	Clock       Clock    `json:"clock"`                   // of the node under test
+	Servers     []Server `json:"servers"`                 // that it asks
+	Events      []Event  `json:"events,omitempty"`        // that happen to it
+	Toml        string   `json:"ntp.toml,omitempty"`      // its configuration; made from the above when empty
+	Epoch       int64    `json:"epoch,omitempty"`         // Unix time of the start; 0 is some day in 2026
+	StampNoise  float64  `json:"stamp_noise,omitempty"`   // standard deviation of each of its stamps
+	SavedDrift  *float64 `json:"saved_drift,omitempty"`   // what its drift file says; null when there is none
+	OracleDrift float64  `json:"oracle_wander,omitempty"` // for reference filters; not used
+	Limits      *Limits  `json:"limits,omitempty"`        // what makes it pass
+	Reference   *Figures `json:"reference,omitempty"`     // what a peer reached, for the table
 }
 
 // Figures are what to compare with.
@@ -45,6 +43,7 @@ type Clock struct {
 	Wander  float64    `json:"wander"`          // standard deviation of the random walk's step, each second
 	White   float64    `json:"white,omitempty"` // standard deviation of white frequency noise, each second
 	Sine    *Sine      `json:"sine,omitempty"`
+	Pulse   *Pulse     `json:"pulse,omitempty"`
 	Steps   []Step     `json:"steps,omitempty"`   // of the frequency
 	Phases  []Step     `json:"phases,omitempty"`  // of the phase
 	Suspend []Interval `json:"suspend,omitempty"` // the machine sleeps
@@ -52,6 +51,17 @@ type Clock struct {
 
 // Sine is amp·sin(2πt/period).
 type Sine struct{ Amp, Period float64 }
+
+// Pulse is amp for high seconds, then −amp for low seconds, and so on.
+type Pulse struct{ Amp, High, Low float64 }
+
+// at is the pulse in second k.
+func (p *Pulse) at(k float64) float64 {
+	if math.Mod(k, p.High+p.Low) < p.High {
+		return p.Amp
+	}
+	return -p.Amp
+}
 
 // Step adds to a quantity from a time on.
 type Step struct{ At, Add float64 }
@@ -145,63 +155,4 @@ type Limits struct {
 	Halts     string  `json:"halts,omitempty"`      // it has to stop, and this is in the reason
 	Holds     bool    `json:"holds,omitempty"`      // the clock must never be corrected
 	Says      string  `json:"says,omitempty"`       // an incident with this code is reported
-}
-
-// File is a set of scenarios.
-type File struct {
-	Doc       []string             `json:"_doc"`
-	Scenarios map[string]*Scenario `json:"scenarios"`
-}
-
-// Parse reads a file of scenarios and returns them sorted by name.
-func Parse(b []byte) ([]*Scenario, error) {
-	var f File
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&f); err != nil {
-		return nil, fmt.Errorf("scenario file: %w", err)
-	}
-	var all []*Scenario
-	for name, s := range f.Scenarios {
-		s.Name = name
-		if err := s.check(); err != nil {
-			return nil, fmt.Errorf("scenario %s: %w", name, err)
-		}
-		all = append(all, s)
-	}
-	slices.SortFunc(all, func(a, b *Scenario) int {
-		switch {
-		case a.Name < b.Name:
-			return -1
-		default:
-			return 1
-		}
-	})
-	return all, nil
-}
-
-func (s *Scenario) check() error {
-	switch {
-	case !(s.Duration > 0) || !(s.StatsFrom >= 0) || s.StatsFrom >= s.Duration:
-		return fmt.Errorf("the statistics window %v to %v is empty", s.StatsFrom, s.Duration)
-	case len(s.Poll) != 0 && (len(s.Poll) != 2 || s.Poll[0] > s.Poll[1] || s.Poll[0] < 0 || s.Poll[1] > 17):
-		return fmt.Errorf("poll is %v, not two exponents in order", s.Poll)
-	}
-	for i := range s.Servers {
-		for _, l := range []*Link{&s.Servers[i].Up, &s.Servers[i].Down} {
-			if err := l.check(); err != nil {
-				return fmt.Errorf("server %d: %w", i+1, err)
-			}
-		}
-	}
-	return nil
-}
-
-func (l *Link) check() error {
-	switch l.Jitter.Dist {
-	case "", "none", "exponential", "normal", "gamma", "lomax":
-		return nil
-	default:
-		return fmt.Errorf("unknown jitter %q", l.Jitter.Dist)
-	}
 }

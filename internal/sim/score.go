@@ -21,7 +21,7 @@ type Result struct {
 	To1ms     float64 // s; +Inf when never
 	To100us   float64
 	Bounded   float64 // share of samples inside the published error
-	Slack     float64 // median of the published error over the true one's bound
+	Slack     float64 // median of the published error over what it must allow for: delay/2 + 3σ
 	Sigma1    float64 // share within one published standard deviation
 	Sigma2    float64
 	Steps     int
@@ -30,7 +30,15 @@ type Result struct {
 	HaltAt    float64
 	Incidents []Incident
 	Final     float64 // error at the end
+	Curve     []Point // the whole run, coarsely, for pictures
 }
+
+// Point is a stretch of a run: its first second, the least and the largest
+// error in it, and the published error at its end, in seconds.
+type Point struct{ T, Low, High, Bound float64 }
+
+// curvePoints is about how many points a curve has.
+const curvePoints = 300
 
 // settled is how long an error must stay small to count as converged.
 const settled = 600
@@ -48,8 +56,11 @@ func Run(s *Scenario, seed uint64, trace func(format string, args ...any)) (*Res
 	var errors []float64
 	reach1, reach100 := reacher{limit: 1e-3}, reacher{limit: 100e-6}
 	var inside, within1, within2 int
+	var slack []float64
+	stretch := max(math.Floor(s.Duration/curvePoints), 1)
 	w.run(func() {
 		t, e := w.clock.t, w.clock.err
+		r.plot(t, e, w.bound(), stretch)
 		reach1.see(t, e)
 		reach100.see(t, e)
 		r.Final = e
@@ -63,6 +74,7 @@ func Run(s *Scenario, seed uint64, trace func(format string, args ...any)) (*Res
 		}
 		status := w.engine.Status(w.clock.now())
 		sigma := status.Sigma.Seconds()
+		slack = append(slack, bound/(w.snapshot.RootDelay.Seconds()/2+3*sigma))
 		if left := math.Abs(e + status.Offset.Seconds()); left <= sigma {
 			within1++
 			within2++
@@ -84,12 +96,24 @@ func Run(s *Scenario, seed uint64, trace func(format string, args ...any)) (*Res
 		r.Median = stat.Quantile(0.5, stat.Empirical, errors, nil)
 		r.P99 = stat.Quantile(0.99, stat.Empirical, errors, nil)
 		r.Max = errors[len(errors)-1]
+		slices.Sort(slack)
+		r.Slack = stat.Quantile(0.5, stat.Empirical, slack, nil)
 		r.Bounded, r.Sigma1, r.Sigma2 = float64(inside)/n, float64(within1)/n, float64(within2)/n
 	}
 	for _, v := range w.servers {
 		r.Polls += float64(v.polls) / float64(len(w.servers)) * 3600 / (s.Duration - s.StatsFrom)
 	}
 	return r, nil
+}
+
+// plot adds a moment to the curve.
+func (r *Result) plot(t, e, bound, stretch float64) {
+	if n := len(r.Curve); n > 0 && t < r.Curve[n-1].T+stretch {
+		p := &r.Curve[n-1]
+		p.Low, p.High, p.Bound = min(p.Low, e), max(p.High, e), bound
+		return
+	}
+	r.Curve = append(r.Curve, Point{t, e, e, bound})
 }
 
 // bound is the published error of the clock now: root distance.
@@ -127,57 +151,4 @@ func (r *reacher) time() float64 {
 		return math.Inf(1)
 	}
 	return r.since
-}
-
-// Summary is a scenario over several seeds, as peers' figures are given: the
-// squared error is pooled, median and 99th percentile are averaged.
-type Summary struct {
-	Scenario  *Scenario
-	Runs      int
-	RMS, SE   float64 // and its standard error over seeds
-	Median    float64
-	P99       float64
-	P99SE     float64
-	Max       float64
-	Polls     float64
-	To1ms     float64 // median over seeds
-	To100us   float64
-	Bounded   float64 // smallest share
-	Sigma1    float64 // mean
-	Sigma2    float64
-	WorstSeed uint64 // by RMS
-	Steps     int    // most
-}
-
-// Summarise pools runs of one scenario.
-func Summarise(runs []*Result) Summary {
-	s := Summary{Scenario: runs[0].Scenario, Runs: len(runs), Bounded: 1}
-	n := float64(len(runs))
-	var squares, p99, to1, to100 []float64
-	worst := -1.0
-	for _, r := range runs {
-		squares = append(squares, r.Square)
-		p99 = append(p99, r.P99)
-		to1, to100 = append(to1, r.To1ms), append(to100, r.To100us)
-		s.Median += r.Median / n
-		s.Polls += r.Polls / n
-		s.Sigma1 += r.Sigma1 / n
-		s.Sigma2 += r.Sigma2 / n
-		s.Max, s.Bounded, s.Steps = max(s.Max, r.Max), min(s.Bounded, r.Bounded), max(s.Steps, r.Steps)
-		if r.Square > worst {
-			worst, s.WorstSeed = r.Square, r.Seed
-		}
-	}
-	mean, sd := stat.MeanStdDev(squares, nil)
-	s.RMS = math.Sqrt(mean)
-	s.P99 = stat.Mean(p99, nil)
-	if len(runs) > 1 {
-		s.SE = sd / math.Sqrt(n) / (2 * s.RMS)
-		_, d := stat.MeanStdDev(p99, nil)
-		s.P99SE = d / math.Sqrt(n)
-	}
-	slices.Sort(to1)
-	slices.Sort(to100)
-	s.To1ms, s.To100us = to1[len(to1)/2], to100[len(to100)/2]
-	return s
 }

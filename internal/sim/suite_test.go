@@ -20,7 +20,7 @@ func TestSuite(t *testing.T) {
 					t.Errorf("seed %d: %s", seed, bad)
 				}
 				if t.Failed() {
-					t.Logf("see it: go run ./test/accuracy -scenarios internal/sim/testdata/suite.json -only '^%s$' -seeds %d -trace", s.Name, seed)
+					t.Logf("see it: go run ./test/accuracy -only '^%s$' -seeds %d -trace internal/sim/testdata/suite.json", s.Name, seed)
 				}
 			}
 		})
@@ -33,9 +33,9 @@ func scenarios(t *testing.T, name string) []*Scenario {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := Parse(b)
-	if err != nil {
-		t.Fatal(err)
+	all, ignored, err := Parse(b)
+	if err != nil || len(ignored) > 0 {
+		t.Fatalf("%v; unknown keys %q", err, ignored)
 	}
 	return all
 }

@@ -1,19 +1,27 @@
-// Command accuracy runs simulated worlds against the real engine and prints
-// how well it keeps time, a line a scenario.
+// Command accuracy runs simulated worlds against the real engine and says how
+// well it keeps time: a line a scenario, and with -out tables and pictures.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/ntpd-go/ntpd-go/internal/sim"
 )
+
+// known is the file whose reference figures are used for the same worlds in
+// other files.
+const known = "test/accuracy/scenarios.json"
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -22,43 +30,133 @@ func main() {
 	}
 }
 
+// options of a run.
+type options struct {
+	first, last uint64
+	only        *regexp.Regexp
+	trace       bool
+	out         string
+}
+
 func run(args []string) error {
+	var o options
 	flags := flag.NewFlagSet("accuracy", flag.ContinueOnError)
-	file := flags.String("scenarios", "test/accuracy/scenarios.json", "scenario file")
+	flags.Usage = func() {
+		fmt.Fprintf(flags.Output(), "usage: accuracy [flags] [FILE.json ...]\nRuns the scenarios of the files (%s).\n", known)
+		flags.PrintDefaults()
+	}
 	seedRange := flags.String("seeds", "601-620", "seeds, FIRST-LAST")
 	only := flags.String("only", "", "run only scenarios whose name matches this expression")
-	trace := flags.Bool("trace", false, "print what happens in each run")
+	flags.BoolVar(&o.trace, "trace", false, "print what happens in each run")
+	flags.StringVar(&o.out, "out", "", "directory for tables and pictures")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	b, err := os.ReadFile(*file)
-	if err != nil {
+	var err error
+	if o.first, o.last, err = seeds(*seedRange); err != nil {
 		return err
 	}
-	all, err := sim.Parse(b)
-	if err != nil {
-		return fmt.Errorf("%s: %w", *file, err)
-	}
-	want, err := regexp.Compile(*only)
-	if err != nil {
+	if o.only, err = regexp.Compile(*only); err != nil {
 		return fmt.Errorf("-only: %w", err)
 	}
-	first, last, err := seeds(*seedRange)
-	if err != nil {
-		return err
+	files := flags.Args()
+	if len(files) == 0 {
+		files = []string{known}
 	}
-	fmt.Println(sim.Header())
+	var every []sim.Summary
+	for _, f := range files {
+		sums, bad := o.file(f)
+		if bad != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", f, bad))
+		}
+		every = append(every, sums...)
+	}
+	if len(every) == 0 {
+		return errors.Join(err, errors.New("no scenario was run; is -only right?"))
+	}
+	fmt.Println(verdict(every))
+	return err
+}
+
+// file runs the scenarios of a file.
+func (o *options) file(name string) ([]sim.Summary, error) {
+	all, err := load(name)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Printf("%s, seeds %d to %d\n%s\n", name, o.first, o.last, sim.Header())
+	var sums []sim.Summary
 	for _, s := range all {
-		if !want.MatchString(s.Name) {
+		if !o.only.MatchString(s.Name) {
 			continue
 		}
-		sum, err := many(s, first, last, *trace)
+		sum, err := o.many(s)
 		if err != nil {
-			return fmt.Errorf("%s: %w", s.Name, err)
+			return nil, fmt.Errorf("%s: %w", s.Name, err)
 		}
 		fmt.Println(sum.Line())
+		sums = append(sums, sum)
 	}
-	return nil
+	if o.out == "" || len(sums) == 0 {
+		return sums, nil
+	}
+	return sums, o.report(strings.TrimSuffix(filepath.Base(name), ".json"), sums)
+}
+
+// load reads scenarios and gives those without reference figures the figures
+// that are known for the same world.
+func load(name string) ([]*sim.Scenario, error) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	all, ignored, err := sim.Parse(b)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range ignored {
+		fmt.Fprintf(os.Stderr, "accuracy: %s: %s is not known and not simulated\n", name, k)
+	}
+	if b, err = os.ReadFile(known); err != nil {
+		return all, nil // run from elsewhere: no figures
+	}
+	ours, _, err := sim.Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", known, err)
+	}
+	for _, s := range all {
+		i := slices.IndexFunc(ours, func(o *sim.Scenario) bool { return o.Name == s.Name && sim.SameWorld(o, s) })
+		if s.Reference == nil && i >= 0 {
+			s.Reference = ours[i].Reference
+		}
+	}
+	return all, nil
+}
+
+// verdict is the last line: the median and the worst ratio of our RMS error to
+// chrony's where both poll alike, and the worst to the optimum.
+func verdict(all []sim.Summary) string {
+	var chrony []float64
+	bound := math.NaN()
+	for _, s := range all {
+		f := s.Scenario.Reference
+		if f == nil || !strings.HasPrefix(s.Scenario.Name, "fix") {
+			continue
+		}
+		rms := s.RMS.Mean * 1e6
+		if f.Chrony > 0 {
+			chrony = append(chrony, rms/f.Chrony)
+		}
+		if r := rms / f.Bound; f.Bound > 0 && !(r <= bound) {
+			bound = r
+		}
+	}
+	if len(chrony) == 0 {
+		return "accuracy: median - worst - bound -"
+	}
+	slices.Sort(chrony)
+	n := len(chrony)
+	return fmt.Sprintf("accuracy: median %.2f worst %.2f bound %.2f", (chrony[(n-1)/2]+chrony[n/2])/2, chrony[n-1], bound)
 }
 
 func seeds(r string) (first, last uint64, err error) {
@@ -69,28 +167,28 @@ func seeds(r string) (first, last uint64, err error) {
 	if first, err = strconv.ParseUint(a, 10, 64); err == nil {
 		last, err = strconv.ParseUint(b, 10, 64)
 	}
-	if err != nil || last < first {
+	if err != nil || last < first || last-first >= 1e6 {
 		return 0, 0, fmt.Errorf("-seeds %q: want FIRST-LAST, such as 601-640", r)
 	}
 	return first, last, nil
 }
 
 // many runs a scenario with each seed on all processors.
-func many(s *sim.Scenario, first, last uint64, traced bool) (sim.Summary, error) {
-	runs := make([]*sim.Result, last-first+1)
+func (o *options) many(s *sim.Scenario) (sim.Summary, error) {
+	runs := make([]*sim.Result, o.last-o.first+1)
 	errs := make([]error, len(runs))
 	next := make(chan int)
 	var wg sync.WaitGroup
 	workers := runtime.GOMAXPROCS(0)
 	var trace func(string, ...any)
-	if traced {
+	if o.trace {
 		workers = 1
 		trace = func(f string, a ...any) { fmt.Printf(f+"\n", a...) }
 	}
 	for range workers {
 		wg.Go(func() {
 			for i := range next {
-				runs[i], errs[i] = sim.Run(s, first+uint64(i), trace)
+				runs[i], errs[i] = sim.Run(s, o.first+uint64(i), trace)
 			}
 		})
 	}
@@ -99,10 +197,8 @@ func many(s *sim.Scenario, first, last uint64, traced bool) (sim.Summary, error)
 	}
 	close(next)
 	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return sim.Summary{}, err
-		}
+	if err := errors.Join(errs...); err != nil {
+		return sim.Summary{}, err
 	}
 	return sim.Summarise(runs), nil
 }

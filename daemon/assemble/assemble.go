@@ -1,4 +1,6 @@
-package daemon
+// Package assemble makes the engine's configuration of an ntp.toml. The daemon
+// and the simulator both use it, so that what is simulated is what runs.
+package assemble
 
 import (
 	"encoding/binary"
@@ -10,23 +12,23 @@ import (
 	"github.com/ntpd-go/ntpd-go/proto/kalman"
 )
 
-// engineConfig translates the configuration into what the engine knows.
-func engineConfig(c *config.Config) engine.Config {
+// Engine translates the configuration into what the engine knows.
+func Engine(c *config.Config) engine.Config {
 	sync := &c.Synchronization
 	out := engine.Config{
 		LocalStratum: sync.LocalStratum,
 		ReferenceID:  proto.RefID(binary.BigEndian.Uint32(sync.ReferenceID[:])),
 		Steering:     len(c.Sources) > 0,
 		WarnOnJump:   sync.WarnOnJump,
-		Discipline:   disciplineConfig(sync),
+		Discipline:   discipline(sync),
 	}
 	for i := range c.Sources {
-		out.Sources = append(out.Sources, engineSource(&c.Sources[i]))
+		out.Sources = append(out.Sources, source(&c.Sources[i]))
 	}
 	return out
 }
 
-func engineSource(s *config.Source) engine.Source {
+func source(s *config.Source) engine.Source {
 	return engine.Source{
 		Name:      s.Address.String(),
 		Mode:      engine.Mode(s.Mode.String()),
@@ -41,13 +43,13 @@ func engineSource(s *config.Source) engine.Source {
 	}
 }
 
-func disciplineConfig(s *config.Synchronization) kalman.Config {
+func discipline(s *config.Synchronization) kalman.Config {
 	a := &s.Algorithm
 	return kalman.Config{
 		MinimumAgreeing:  max(s.MinimumAgreeingSources, 1),
 		SingleStep:       threshold(s.SingleStepPanic),
 		StartupStep:      threshold(s.StartupStepPanic),
-		AccumulatedSteps: accumulated(s.AccumulatedStepPanic),
+		AccumulatedSteps: Accumulated(s.AccumulatedStepPanic),
 		LocalStratum:     s.LocalStratum,
 		Algorithm: kalman.Algorithm{
 			StepThreshold:             a.StepThreshold,
@@ -78,8 +80,8 @@ func limit(d time.Duration) proto.Duration {
 	return proto.FromStd(d)
 }
 
-// accumulated converts the threshold of accumulated steps, where 0 is none.
-func accumulated(d time.Duration) proto.Duration {
+// Accumulated converts the threshold of accumulated steps, where 0 is none.
+func Accumulated(d time.Duration) proto.Duration {
 	if d == config.Unlimited {
 		return 0
 	}

@@ -1,4 +1,4 @@
-package daemon
+package assemble
 
 import (
 	"fmt"
@@ -31,7 +31,7 @@ func TestEveryAlgorithmKeyIsPassedOnOrNamed(t *testing.T) {
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
-		passed := !reflect.DeepEqual(disciplineConfig(&cfg.Synchronization).Algorithm, kalman.Algorithm{})
+		passed := !reflect.DeepEqual(discipline(&cfg.Synchronization).Algorithm, kalman.Algorithm{})
 		named := len(cfg.Unbuilt) == 1 && cfg.Unbuilt[0].Key == k.Key
 		if passed == named {
 			t.Errorf("%s: reaches the filter %v, named as without effect %v", name, passed, named)
@@ -64,7 +64,7 @@ reference-id = "GPS"
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	got := engineConfig(cfg)
+	got := Engine(cfg)
 	want := engine.Config{
 		Sources: []engine.Source{
 			{Name: "pool.test:4460", Mode: engine.ModeNTSPool, Host: "pool.test", Port: 4460, Count: 2, Authority: "ca.pem", PollMin: 5, PollMax: 9, PollStart: 6},
