@@ -161,8 +161,8 @@ func appendKeepAlive(out []Record, d Dialect, keepAlive bool) []Record {
 //
 // authorised decides whether the sender is a pool that this server serves. It
 // is asked with nil (for what the connection itself proves, such as a client
-// certificate) and then with each token of the message, until it says yes. A
-// nil func authorises nobody.
+// certificate) and then with the first tokens of the message, maxTokens at
+// most, until it says yes. A nil func authorises nobody.
 //
 // For everybody else the privileged pool records do not exist: a critical one
 // is an unrecognized critical record, another is ignored.
@@ -188,6 +188,10 @@ func DecodeRequest(msg []byte, authorised func(token Secret) bool) (Request, err
 	return d.finish()
 }
 
+// maxTokens is how many tokens of a request are looked at. A pool sends one;
+// whoever sends more is guessing.
+const maxTokens = 2
+
 func isAuthorised(records []Record, authorised func(Secret) bool) bool {
 	if authorised == nil {
 		return false
@@ -195,9 +199,16 @@ func isAuthorised(records []Record, authorised func(Secret) bool) bool {
 	if authorised(nil) {
 		return true
 	}
+	tokens := 0
 	for _, r := range records {
-		if m, _ := classify(r); m == meansToken && len(r.Body) > 0 && authorised(Secret(r.Body)) {
+		if m, _ := classify(r); m != meansToken || len(r.Body) == 0 {
+			continue
+		}
+		if authorised(Secret(r.Body)) {
 			return true
+		}
+		if tokens++; tokens == maxTokens {
+			break
 		}
 	}
 	return false

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -32,6 +31,10 @@ const (
 	// the client might lose the answer.
 	lingerTime   = 500 * time.Millisecond
 	lingerOctets = 64 << 10
+
+	// stopGrace is how long a client may take for its request once the server
+	// stops: enough for one that is on its way, and nothing for one that idles.
+	stopGrace = 250 * time.Millisecond
 
 	// The wait after a failed accept, such as one without file descriptors.
 	acceptWaitMin = 5 * time.Millisecond
@@ -70,7 +73,8 @@ type Front struct {
 }
 
 // Serve accepts connections until ctx ends or the listener is closed, and
-// returns when the last connection has finished. An error of the listener is
+// returns when the last connection has finished: what was asked by then is
+// answered, but no request is waited for. An error of the listener is
 // reported and accepting goes on: a shortage of file descriptors passes.
 func (f *Front) Serve(ctx context.Context) error {
 	var connections sync.WaitGroup
@@ -158,6 +162,8 @@ func (f *Front) serveConn(ctx context.Context, conn net.Conn, config *tls.Config
 		timeout: f.Timeout,
 		remote:  addrPort(conn.RemoteAddr()),
 	}
+	release := context.AfterFunc(ctx, p.stop)
+	defer release()
 	p.startExchange()
 	p.hurry(f.Handshake)
 	if err := p.tls.Handshake(); err != nil {
@@ -176,84 +182,10 @@ func (f *Front) serveConn(ctx context.Context, conn net.Conn, config *tls.Config
 		return
 	}
 	p.reader = bufio.NewReaderSize(p.tls, 1024)
-	p.tls.SetReadDeadline(p.deadline)
+	p.readBy(p.deadline)
 	p.hurry(f.Request)
 	f.Handle(ctx, p)
 	p.close()
-}
-
-// Peer is one connection of a client to a Front.
-type Peer struct {
-	// Leaf is the certificate that the client presented and has the key of,
-	// or nil. It is not verified otherwise.
-	Leaf *x509.Certificate
-
-	tls      *tls.Conn
-	reader   *bufio.Reader
-	state    tls.ConnectionState
-	remote   netip.AddrPort
-	timeout  time.Duration
-	deadline time.Time
-}
-
-// Remote is the address of the client.
-func (p *Peer) Remote() netip.AddrPort { return p.remote }
-
-// Deadline is when the running exchange must be over.
-func (p *Peer) Deadline() time.Time { return p.deadline }
-
-// Export takes key material out of the connection.
-func (p *Peer) Export(label string, context []byte, length int) ([]byte, error) {
-	return p.state.ExportKeyingMaterial(label, context, length)
-}
-
-func (p *Peer) startExchange() {
-	p.deadline = time.Now().Add(p.timeout)
-	p.tls.SetReadDeadline(p.deadline)
-	p.tls.SetWriteDeadline(p.deadline.Add(writeGrace))
-}
-
-// hurry bounds the wait for what the client does next, within the exchange.
-func (p *Peer) hurry(limit time.Duration) {
-	if by := time.Now().Add(limit); limit > 0 && by.Before(p.deadline) {
-		p.tls.SetReadDeadline(by)
-	}
-}
-
-// ReadRequest reads the request of the running exchange. The error is for
-// RefusalOf.
-func (p *Peer) ReadRequest() ([]byte, error) { return readMessage(p.reader, nts.MaxRequest) }
-
-// Answer writes a whole message, at once.
-func (p *Peer) Answer(msg []byte) error {
-	_, err := p.tls.Write(msg)
-	return err
-}
-
-// Await waits for the first octet of another request, for at most idle or
-// until ctx ends, and starts the exchange's deadline with it. It reports
-// whether a request has begun.
-func (p *Peer) Await(ctx context.Context, idle time.Duration) bool {
-	p.tls.SetReadDeadline(time.Now().Add(idle))
-	stop := context.AfterFunc(ctx, func() { p.tls.SetReadDeadline(time.Unix(1, 0)) })
-	_, err := p.reader.Peek(1)
-	if !stop() || err != nil {
-		return false
-	}
-	p.startExchange()
-	return true
-}
-
-// close ends the connection so that the client surely has its answer: a
-// close_notify ("client and server SHALL send TLS close_notify alerts", RFC
-// 8915 section 4), then a bounded wait for the client to close.
-func (p *Peer) close() {
-	p.tls.SetWriteDeadline(time.Now().Add(writeGrace))
-	if p.tls.CloseWrite() == nil {
-		raw := p.tls.NetConn()
-		raw.SetReadDeadline(time.Now().Add(lingerTime))
-		_, _ = io.CopyN(io.Discard, raw, lingerOctets)
-	}
 }
 
 // RefusalOf tells how to answer a request that could not be read: with Error 1,
