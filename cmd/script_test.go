@@ -69,6 +69,9 @@ func makeKeys(dir string) error {
 //	code N command...    the command must exit with N
 //	oneline FILE         the file has exactly one line
 //	subst FILE...        put environment variables into files
+//	daemon FILE [ARG...] run ntp-daemon with a configuration until the script
+//	                     ends, and wait until its observation socket answers
+//	schema NAME FILE     the file is JSON as the published schema describes it
 //	holdtcp ADDRESS      keep a TCP port busy; holdudp likewise for UDP
 //
 // $UDP, $TCP and $TCP2 are ports that are free at the start of a script.
@@ -82,6 +85,8 @@ func TestScripts(t *testing.T) {
 			"holdtcp": holdTCP,
 			"holdudp": holdUDP,
 			"subst":   subst,
+			"daemon":  daemon,
+			"schema":  schema,
 		},
 		Condition: func(name string) (bool, error) {
 			switch name {

@@ -4,180 +4,318 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/bits"
 	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/ntpd-go/ntpd-go/daemon/observe"
+	"github.com/ntpd-go/ntpd-go/proto/engine"
 )
 
-// writeTable prints a headline and one row for each configured source.
-func writeTable(w io.Writer, s *observe.State) error {
-	if s.Own == nil {
-		return observe.WritePlain(w, s) // another daemon: it has no reasons to show
+// writeTable prints a headline, the clock, a row and a reason for each source
+// and a row for each server.
+func writeTable(w io.Writer, sc screen, r *observe.Report) error {
+	b := &strings.Builder{}
+	head := strings.Split(sc.text(r.Headline), "\n")
+	for i, l := range wrap(head[0], sc.width) {
+		attribute := headColour(r.Clock.State)
+		if i == 0 {
+			l = sc.paint(bold, sc.paint(attribute, l))
+		}
+		fmt.Fprintln(b, l)
 	}
-	fmt.Fprintf(w, "%s\n", headline(s))
-	if len(s.Own.Sources) > 0 {
-		fmt.Fprintln(w)
-		if err := sourceTable(w, s.Own.Sources); err != nil {
-			return err
+	fmt.Fprintln(b)
+	sc.paragraph(b, "Clock    ", clockLine(r))
+	if len(r.Sources) > 0 {
+		sc.paragraph(b, "Sources  ", sourcesLine(r))
+		fmt.Fprintln(b)
+		sc.sources(b, r.Sources)
+	}
+	if len(r.Servers) > 0 {
+		fmt.Fprintln(b)
+		sc.servers(b, r.Servers)
+	}
+	for _, k := range r.KeyHosts {
+		if k.NotAfter != nil && r.Time != nil {
+			fmt.Fprintln(b)
+			sc.paragraph(b, "NTS-KE   ", k.Address+": certificate "+expiry(k.NotAfter.Sub(*r.Time).Seconds()))
 		}
 	}
-	if len(s.Servers) > 0 {
-		fmt.Fprintln(w)
-		return serverTable(w, s.Servers)
-	}
-	return nil
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
-// headline says in one sentence how the clock is.
-func headline(s *observe.State) string {
-	own := s.Own
-	switch {
-	case own.Synchronised && own.Offset != nil && own.Sigma != nil:
-		return fmt.Sprintf("Synchronised: %s source%s, stratum %d, offset %s ± %s, frequency %+.3f ppm.",
-			countOf(own.Selected, len(own.Sources)), plural(own.Selected), s.System.Stratum,
-			signed(*own.Offset), magnitude(*own.Sigma), own.Frequency*1e6)
-	case own.Synchronised:
-		return fmt.Sprintf("Synchronised: stratum %d.", s.System.Stratum)
-	case len(own.Sources) == 0 && s.System.Stratum < 16:
-		return fmt.Sprintf("Serving the local clock at stratum %d: no sources are configured.", s.System.Stratum)
-	case len(own.Sources) == 0:
-		return "Not synchronised: no sources are configured."
-	case own.Text != "":
-		return "Not synchronised: " + own.Text + "."
+func headColour(state string) string {
+	switch state {
+	case observe.ClockSynchronised:
+		return green
+	case observe.ClockUnsynchronised, observe.ClockNoSources:
+		return red
 	default:
-		return "Not synchronised yet."
+		return yellow
 	}
 }
 
-func countOf(n, total int) string {
-	if n == total {
-		return fmt.Sprint(n)
+func expiry(left float64) string {
+	if left < 0 {
+		return "expired " + observe.Rough(left) + " ago"
 	}
-	return fmt.Sprintf("%d of %d", n, total)
+	return "valid for " + observe.Rough(left)
 }
 
-func plural(n int) string {
-	if n == 1 {
-		return ""
+// joined puts facts into a line that breaks only between them.
+func joined(facts []string) string {
+	for i := range facts {
+		facts[i] = glue(facts[i])
 	}
-	return "s"
+	return strings.Join(facts, glued+"· ")
 }
 
-func sourceTable(w io.Writer, rows []observe.Row) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, " \tSOURCE\tADDRESS\tSTATE\tREACH\tPOLL\tOFFSET\t±\tDELAY\tCOOKIES")
-	var reasons []string
-	for i := range rows {
-		r := &rows[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", marker(r.Condition), r.Name, or(r.Address, "-"), state(r),
-			reach(r), poll(r.Poll), optional(r.Offset, signed), optional(r.Sigma, magnitude), optional(r.Delay, magnitude), cookies(r))
-		if r.Text != "" {
-			reasons = append(reasons, fmt.Sprintf("%s: %s", r.Name, r.Text))
+// clockLine gives the figures behind the headline.
+func clockLine(r *observe.Report) string {
+	c := &r.Clock
+	var facts []string
+	if c.Offset != nil {
+		fact := fastOrSlow(*c.Offset)
+		if c.Uncertainty != nil {
+			fact += " ± " + observe.Magnitude(*c.Uncertainty)
+		}
+		facts = append(facts, fact)
+	}
+	if c.Frequency != nil && c.Offset != nil {
+		facts = append(facts, fmt.Sprintf("frequency %+.3f ppm", *c.Frequency*1e6))
+	}
+	stratum := fmt.Sprintf("stratum %d", c.Stratum)
+	if c.ReferenceID != nil && c.Stratum < 16 {
+		stratum += " from " + *c.ReferenceID
+	}
+	facts = append(facts, stratum)
+	if c.Leap == "insert" || c.Leap == "delete" {
+		facts = append(facts, "leap second: "+c.Leap)
+	}
+	if c.Steps != nil && *c.Steps > 0 {
+		steps := "1 step"
+		if *c.Steps > 1 {
+			steps = fmt.Sprintf("%d steps", *c.Steps)
+		}
+		facts = append(facts, steps)
+	}
+	if c.Kind != nil && *c.Kind == "software" {
+		facts = append(facts, "software clock")
+	}
+	facts = append(facts, "up "+observe.Rough(r.Daemon.Uptime))
+	return joined(facts)
+}
+
+// fastOrSlow says how far off the clock is; offset is true time minus clock.
+func fastOrSlow(offset float64) string {
+	if offset > 0 {
+		return observe.Magnitude(offset) + " slow"
+	}
+	return observe.Magnitude(-offset) + " fast"
+}
+
+func sourcesLine(r *observe.Report) string {
+	used, secure := 0, 0
+	youngest := math.Inf(1)
+	for i := range r.Sources {
+		s := &r.Sources[i]
+		if s.Used {
+			used++
+		}
+		if s.NTS != nil && s.ID != nil {
+			secure++
+		}
+		if s.Age != nil {
+			youngest = min(youngest, *s.Age)
 		}
 	}
-	if err := t.Flush(); err != nil {
-		return err
+	facts := []string{fmt.Sprintf("%d of %d used", used, len(r.Sources))}
+	if r.Clock.Selected == nil {
+		facts[0] = fmt.Sprintf("%d", len(r.Sources))
 	}
-	if len(reasons) > 0 {
-		fmt.Fprintf(w, "\n%s\n", strings.Join(reasons, "\n"))
+	if r.Clock.Needed != nil {
+		facts = append(facts, fmt.Sprintf("%d must agree", *r.Clock.Needed))
 	}
-	return nil
+	if secure > 0 {
+		facts = append(facts, fmt.Sprintf("NTS on %d", secure))
+	}
+	if !math.IsInf(youngest, 1) {
+		facts = append(facts, "last answer "+observe.Rough(youngest)+" ago")
+	}
+	return joined(facts)
 }
 
-func serverTable(w io.Writer, servers []observe.Server) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "SERVER\tRECEIVED\tANSWERED\tNTS\tDENIED\tLIMITED\tIGNORED\tNTS NAK")
-	for i := range servers {
-		n := &servers[i].Stats
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", servers[i].Address, n.ReceivedPackets, n.AcceptedPackets,
-			n.NTSAcceptedPackets, n.DeniedPackets, n.RateLimitedPackets, n.IgnoredPackets, n.NTSNakPackets)
+func (sc screen) sources(w io.Writer, all []observe.SourceReport) {
+	mark := &column{}
+	state := &column{title: "STATE"}
+	name := &column{title: "SOURCE", least: 14}
+	addr := &column{title: "ADDRESS", drop: 5, least: 15}
+	stratum := &column{title: "ST", drop: 6, right: true}
+	reached := &column{title: "REACH", drop: 4}
+	poll := &column{title: "POLL", drop: 2, right: true}
+	offset := &column{title: "OFFSET", right: true}
+	sigma := &column{title: "±", drop: 8, right: true}
+	delay := &column{title: "DELAY", drop: 3, right: true}
+	last := &column{title: "LAST", drop: 1, right: true}
+	cookies := &column{title: "NTS", drop: 7}
+	for i := range all {
+		s := &all[i]
+		m, attribute := marker(s)
+		mark.cells, mark.paint = append(mark.cells, m), append(mark.paint, attribute)
+		state.cells, state.paint = append(state.cells, stateWord(s)), append(state.paint, attribute)
+		name.cells = append(name.cells, bare(s.Name))
+		addr.cells = append(addr.cells, or(s.Address, bare))
+		stratum.cells = append(stratum.cells, or(s.Stratum, func(v uint8) string { return fmt.Sprint(v) }))
+		reached.cells = append(reached.cells, reach(s))
+		poll.cells = append(poll.cells, or(s.Poll, func(v float64) string { return fmt.Sprintf("%.0f s", v) }))
+		offset.cells = append(offset.cells, or(s.Offset, observe.Signed))
+		sigma.cells = append(sigma.cells, or(s.Uncertainty, observe.Magnitude))
+		delay.cells = append(delay.cells, or(s.Delay, observe.Magnitude))
+		last.cells = append(last.cells, or(s.Age, observe.Rough))
+		cookies.cells = append(cookies.cells, or(s.NTS, func(n observe.NTSReport) string { return fmt.Sprintf("%d/8", n.Cookies) }))
 	}
-	return t.Flush()
+	if !sc.unicode {
+		sigma.title = "ERROR"
+	}
+	sc.grid(w, []*column{mark, state, name, addr, stratum, reached, poll, offset, sigma, delay, last, cookies},
+		func(i int) []string {
+			if i > 0 && all[i].Name == all[i-1].Name && all[i].Why == all[i-1].Why {
+				return nil // one sentence for all servers of a pool
+			}
+			return sc.reason(&all[i])
+		})
+	sc.legend(w, mark.cells)
 }
 
-// marker is the first column, as other daemons' tools print it.
-func marker(condition string) string {
-	switch condition {
-	case "selected":
-		return "*"
-	case "falseticker":
-		return "x"
-	case "unreachable", "waiting", "demobilised":
-		return "?"
+// reason is what stands below the row of a source that is not used.
+func (sc screen) reason(s *observe.SourceReport) []string {
+	if s.Used || s.State == observe.StateAnswering {
+		return nil
+	}
+	const first, next = "  └ ", "    "
+	lines := wrap(sc.text(s.Why), sc.width-len(next))
+	for i := range lines {
+		indent := next
+		if i == 0 {
+			indent = sc.text(first)
+		}
+		lines[i] = sc.paint(dim, indent+lines[i])
+	}
+	return lines
+}
+
+// legend explains the markers that were used.
+func (sc screen) legend(w io.Writer, used []string) {
+	var words []string
+	for _, m := range []struct{ mark, word string }{
+		{"*", "reference"}, {"+", "used too"}, {"-", "waits for agreement"}, {"x", "disagrees"},
+		{".", "in progress"}, {"?", "no use now"}, {"!", "needs attention"},
+	} {
+		for _, u := range used {
+			if u == m.mark {
+				words = append(words, glue(m.mark+" "+m.word))
+				break
+			}
+		}
+	}
+	if len(words) == 0 {
+		return
+	}
+	for _, l := range wrap(strings.Join(words, glued+glued+" "), sc.width) {
+		fmt.Fprintln(w, sc.paint(dim, strings.TrimRight(l, " ")))
+	}
+}
+
+// marker is the first column, as other daemons' tools print it, and its
+// colour.
+func marker(s *observe.SourceReport) (mark, attribute string) {
+	switch engine.Condition(s.State) {
+	case engine.Selected:
+		return "*", green
+	case observe.StateCombined:
+		return "+", green
+	case engine.Falseticker:
+		return "x", red
+	case engine.NoMajority:
+		return "-", yellow
+	case engine.Measuring, engine.Exchanging, engine.Resolving:
+		return ".", yellow
+	case observe.StateAnswering:
+		return " ", ""
+	case engine.Waiting, engine.Demobilised, engine.NotSupported:
+		return "!", red
 	default:
-		return " "
+		return "?", yellow
 	}
 }
 
-func state(r *observe.Row) string {
-	if r.RetryIn == nil {
-		return r.Condition
-	}
-	d := time.Duration(*r.RetryIn * float64(time.Second)).Round(time.Second)
-	return fmt.Sprintf("%s, retry in %v", r.Condition, d)
-}
-
-func reach(r *observe.Row) string {
-	if r.ID == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%03o", r.Reach)
-}
-
-func poll(p *int8) string {
-	if p == nil {
-		return "-"
-	}
-	return fmt.Sprintf("%.0f s", math.Ldexp(1, int(*p)))
-}
-
-func cookies(r *observe.Row) string {
-	switch {
-	case !r.NTS:
-		return "-"
-	case r.Cookies == nil:
-		return "none"
+// stateWord is the state as people read it.
+func stateWord(s *observe.SourceReport) string {
+	switch engine.Condition(s.State) {
+	case engine.Measuring:
+		return "too few samples"
+	case engine.NoMajority:
+		return "no majority"
+	case engine.Resolving:
+		return "name look-up"
+	case engine.Exchanging:
+		return "key exchange"
+	case engine.Demobilised:
+		return "refused"
+	case engine.NotSupported:
+		return "not supported"
 	default:
-		return fmt.Sprintf("%d/8", *r.Cookies)
+		return s.State
 	}
 }
 
-func or(s, alternative string) string {
-	if s == "" {
-		return alternative
+// bare leaves the usual ports away.
+func bare(address string) string {
+	for _, port := range []string{":123", ":4460"} {
+		if host, ok := strings.CutSuffix(address, port); ok && (strings.Count(host, ":") == 0 || strings.HasSuffix(host, "]")) {
+			return strings.Trim(host, "[]")
+		}
 	}
-	return s
+	return address
 }
 
-func optional(v *float64, format func(float64) string) string {
+// reach draws the last eight polls, the latest on the right.
+func reach(s *observe.SourceReport) string {
+	if s.Reach == nil {
+		return "-"
+	}
+	b := &strings.Builder{}
+	for i := 7; i >= 0; i-- {
+		if bits.OnesCount8(*s.Reach&(1<<i)) > 0 {
+			b.WriteString("●")
+		} else {
+			b.WriteString("·")
+		}
+	}
+	return b.String()
+}
+
+func or[T any](v *T, format func(T) string) string {
 	if v == nil {
 		return "-"
 	}
 	return format(*v)
 }
 
-// signed prints seconds with a sign in the unit that suits them.
-func signed(v float64) string {
-	if v < 0 {
-		return "-" + magnitude(-v)
+func (sc screen) servers(w io.Writer, all []observe.ServerReport) {
+	cols := []*column{{title: "SERVER", least: 12}}
+	for _, title := range []string{"RECEIVED", "ANSWERED", "NTS", "DENIED", "LIMITED", "IGNORED", "NTS NAK", "UNSENT"} {
+		cols = append(cols, &column{title: title, right: true})
 	}
-	return "+" + magnitude(v)
-}
-
-// magnitude prints seconds ≥ 0 in the unit that suits them.
-func magnitude(v float64) string {
-	switch {
-	case v >= 3600:
-		return "over an hour"
-	case v >= 1:
-		return fmt.Sprintf("%.3f s", v)
-	case v >= 1e-3:
-		return fmt.Sprintf("%.3f ms", v*1e3)
-	case v >= 1e-6:
-		return fmt.Sprintf("%.1f µs", v*1e6)
-	default:
-		return fmt.Sprintf("%.0f ns", v*1e9)
+	for i, c := range cols[3:] {
+		c.drop = 6 - i
 	}
+	for i := range all {
+		n := &all[i].Stats
+		cols[0].cells = append(cols[0].cells, all[i].Address)
+		for j, v := range []uint64{n.ReceivedPackets, n.AcceptedPackets, n.NTSAcceptedPackets, n.DeniedPackets, n.RateLimitedPackets, n.IgnoredPackets, n.NTSNakPackets, n.ResponseSendErrors} {
+			cols[j+1].cells = append(cols[j+1].cells, fmt.Sprint(v))
+		}
+	}
+	sc.grid(w, cols, nil)
 }

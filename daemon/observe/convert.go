@@ -75,8 +75,8 @@ func row(s *engine.SourceStatus) Row {
 	if s.ID == 0 {
 		return r
 	}
-	poll := s.Poll
-	r.Poll = &poll
+	poll, samples, dropped, unanswered := s.Poll, s.Samples, s.Dropped, s.Unanswered
+	r.Poll, r.Samples, r.Dropped, r.Unanswered = &poll, &samples, &dropped, &unanswered
 	if s.NTS {
 		n := s.Cookies
 		r.Cookies = &n
@@ -85,6 +85,8 @@ func row(s *engine.SourceStatus) Row {
 		stratum := s.Stratum
 		r.Stratum, r.RefID = &stratum, s.RefID.String()
 		r.Offset, r.Sigma, r.Delay = seconds(s.Offset), seconds(s.Sigma), seconds(s.Delay)
+		r.RootDelay, r.RootDispersion = seconds(s.RootDelay), seconds(s.RootDisp)
+		r.LastUpdate = &Timestamp{uint64(s.LastUpdate)}
 	}
 	return r
 }

@@ -113,8 +113,14 @@ type Own struct {
 	Selected     int      `json:"selected"`
 	Agreeing     int      `json:"agreeing"` // sources that must agree
 	Steps        int      `json:"steps"`
-	Clock        string   `json:"clock"` // system or software
+	Clock        string   `json:"clock"`   // system or software
+	Primary      uint64   `json:"primary"` // ID of the source that is the reference; 0 when it is not known
+	Agree        *int     `json:"agree"`   // sources in the largest group that agrees
 	Sources      []Row    `json:"sources"`
+
+	// Verdicts counts for each of Servers what became of requests, by name.
+	Verdicts []map[string]uint64 `json:"verdicts,omitempty"`
+	KeyHosts []KeyHost           `json:"nts_ke_servers,omitempty"`
 }
 
 // Schema is the version of Own that this package writes.
@@ -140,6 +146,14 @@ type Row struct {
 	Offset    *float64 `json:"offset"`
 	Sigma     *float64 `json:"sigma"`
 	Delay     *float64 `json:"delay"`
+
+	RootDelay      *float64   `json:"root_delay"`
+	RootDispersion *float64   `json:"root_dispersion"`
+	LastUpdate     *Timestamp `json:"last_update"`
+	Samples        *uint64    `json:"samples"`
+	Dropped        *uint64    `json:"dropped"`
+	Unanswered     *int       `json:"unanswered_polls"`
+	NotAfter       *time.Time `json:"certificate_expires"`
 }
 
 // Uptime converts a duration for Program.

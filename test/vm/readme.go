@@ -81,7 +81,7 @@ func showsSources(status string) error {
 		return fmt.Errorf("status is not synchronised:\n%s", status)
 	}
 	for _, addr := range serverAddrs {
-		line := regexp.MustCompile(`(?m)^\*.*` + regexp.QuoteMeta(addr.String()+":123") + `.*$`)
+		line := regexp.MustCompile(`(?m)^[*+].*` + regexp.QuoteMeta(addr.String()) + `(?::123)? .*$`)
 		if !line.MatchString(status) {
 			return fmt.Errorf("status does not show %s as selected:\n%s", addr, status)
 		}

@@ -1,0 +1,8 @@
+package observe
+
+import _ "embed" // the schemas
+
+// StatusSchema is the JSON schema of Report.
+//
+//go:embed schema/status-1.json
+var StatusSchema []byte
