@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 
 	"github.com/ntpd-go/ntpd-go/clock"
@@ -31,6 +32,10 @@ func timeSnapshot(s *engine.Snapshot, precision int8) *server.TimeSnapshot {
 	}
 }
 
+// maxWorkers bounds the sockets that share an address, of which there is one for
+// each processor: each holds memory for a batch of requests.
+const maxWorkers = 16
+
 // newServer makes the NTP server of all [[server]] sections and binds their
 // addresses.
 func newServer(c *config.Config, clk clock.Clock, snapshot *atomic.Pointer[server.TimeSnapshot], keys *keyring, log *slog.Logger) (*serve.Server, error) {
@@ -42,6 +47,7 @@ func newServer(c *config.Config, clk clock.Clock, snapshot *atomic.Pointer[serve
 		}
 		cfg.Sections = append(cfg.Sections, serve.Section{
 			Listen: c.Servers[i].Listen, Where: c.Servers[i].At("listen").String(), Policy: policy,
+			Workers: min(runtime.GOMAXPROCS(0), maxWorkers),
 		})
 	}
 	s := serve.New(cfg)

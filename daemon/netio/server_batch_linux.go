@@ -47,6 +47,7 @@ type slot struct {
 	_        [0]uint64 // aligns what follows
 	ctl      [ctlLen]byte
 	reply    replyInfo
+	dropped  uint32 // requests before this one, by the socket
 	inVec    unix.Iovec
 	outVec   unix.Iovec
 	payload  [MaxPayload]byte
@@ -101,6 +102,9 @@ func (s *ServerSocket) Receive(b *ServerBatch) (int, error) {
 			}
 			d.Stamp = own
 		}
+	}
+	if n := b.slots[b.received-1].dropped; n != 0 {
+		s.dropped.Store(n)
 	}
 	return b.received, nil
 }

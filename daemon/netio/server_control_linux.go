@@ -21,7 +21,7 @@ func (s *slot) accept(m *mmsghdr) {
 	if m.hdr.Flags&unix.MSG_TRUNC == 0 {
 		s.datagram.Payload = s.payload[:m.len]
 	}
-	s.reply = replyInfo{}
+	s.reply, s.dropped = replyInfo{}, 0
 	for rest := s.ctl[:m.hdr.Controllen]; len(rest) >= unix.SizeofCmsghdr; {
 		h, data, tail, err := unix.ParseOneSocketControlMessage(rest)
 		if err != nil {
@@ -56,6 +56,8 @@ func (s *slot) control(level, kind int32, data []byte) {
 		if at := softwareTime(data, kind == unix.SO_TIMESTAMPING_NEW); !at.IsZero() {
 			d.Stamp = proto.Stamp{At: at, Source: proto.StampKernel, Err: kernelErr}
 		}
+	case level == unix.SOL_SOCKET && kind == unix.SO_RXQ_OVFL && len(data) >= 4:
+		s.dropped = binary.NativeEndian.Uint32(data)
 	case level == unix.IPPROTO_IP && kind == unix.IP_PKTINFO && len(data) >= unix.SizeofInet4Pktinfo:
 		i := (*unix.Inet4Pktinfo)(unsafe.Pointer(&data[0]))
 		d.To = netip.AddrFrom4(i.Addr)

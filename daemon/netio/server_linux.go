@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -33,7 +34,12 @@ type ServerSocket struct {
 	local    netip.AddrPort
 	wildcard bool // bound to all addresses: say which one answers
 	single   bool // the kernel refuses recvmmsg and sendmmsg
+	dropped  atomic.Uint32
 }
+
+// Dropped is how many requests the kernel dropped for want of room in the
+// receive buffer, as it said with the latest request that followed; it wraps.
+func (s *ServerSocket) Dropped() uint32 { return s.dropped.Load() }
 
 // receiveBuffer is what a server socket asks for, in octets: room for a burst
 // of requests while the daemon does not get to run. The kernel grants what its
@@ -127,6 +133,7 @@ func prepareServer(fd int, ipv6, dual, shared bool) error {
 		// which someone could splice his own.
 		_ = ask(unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_INTERFACE)
 	}
+	_ = ask(unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1) // a count that is there only when it is not zero
 	// Without kernel timestamps the daemon takes its own.
 	_ = enableStamps(fd, unix.SOF_TIMESTAMPING_SOFTWARE|unix.SOF_TIMESTAMPING_RX_SOFTWARE)
 	if ask(unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {

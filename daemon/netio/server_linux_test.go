@@ -432,3 +432,38 @@ func TestServerDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestServerDropped: what did not fit into the receive buffer is counted, and
+// known as soon as something fits again.
+func TestServerDropped(t *testing.T) {
+	s := listenOn(t, "127.0.0.1:0")
+	if err := s.raw.Control(func(fd uintptr) {
+		if err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 1); err != nil {
+			t.Error(err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	c, b := asking(t, toward(s, "127.0.0.1")), NewServerBatch(64)
+	const sent = 50
+	for range sent {
+		write(t, c, make([]byte, 500))
+	}
+	fit, err := s.Receive(b)
+	if err != nil || fit >= sent {
+		t.Fatal(fit, err)
+	}
+	if n := s.Dropped(); n != 0 {
+		t.Errorf("%d dropped before what fit", n)
+	}
+	write(t, c, []byte("another"))
+	receive(t, s, b, 1)
+	if n := s.Dropped(); n != uint32(sent-fit) {
+		t.Errorf("%d dropped, want %d", n, sent-fit)
+	}
+	write(t, c, []byte("another"))
+	receive(t, s, b, 1)
+	if n := s.Dropped(); n != uint32(sent-fit) {
+		t.Errorf("%d dropped, want %d", n, sent-fit)
+	}
+}

@@ -111,6 +111,16 @@ func (s *section) local() netip.AddrPort {
 	return s.sockets[0].Local()
 }
 
+// dropped is how many requests the kernel dropped.
+func (s *section) dropped() (sum uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range s.sockets {
+		sum += uint64(one.Dropped())
+	}
+	return sum
+}
+
 // close closes the sockets, which ends their workers.
 func (s *section) close() {
 	s.mu.Lock()

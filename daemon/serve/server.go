@@ -108,6 +108,16 @@ func (s *Server) Stats() []server.Stats {
 	return stats
 }
 
+// Drops returns how many requests the kernel dropped for each section since its
+// sockets were opened, because the workers did not keep up.
+func (s *Server) Drops() []uint64 {
+	drops := make([]uint64, len(s.sections))
+	for i, sec := range s.sections {
+		drops[i] = sec.dropped()
+	}
+	return drops
+}
+
 // keep has a section served until the context ends: it opens its sockets
 // whenever they are not, and waits in between.
 func (s *Server) keep(ctx context.Context, sec *section) {
