@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/ntpd-go/ntpd-go/clock"
 	"github.com/ntpd-go/ntpd-go/daemon"
@@ -28,6 +26,7 @@ func start(ctx context.Context, f *flags) error {
 	if err != nil {
 		return cli.Exit(cli.Config, err)
 	}
+	setMemory(cfg)
 	log, err := openLog(cfg, f.logLevel)
 	if err != nil {
 		return err
@@ -39,14 +38,14 @@ func start(ctx context.Context, f *flags) error {
 	if err := announce(cfg, log.Logger); err != nil {
 		return err
 	}
+	// From before the clock is touched until it is left alone.
+	ctx, stop := withSignals(ctx, log)
+	defer stop()
 	clk, name, err := openClock(cfg, f)
 	if err != nil {
 		return cli.Exit(cli.Software, err)
 	}
 	defer closeClock(clk, log.Logger)
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	go reopenOnHangup(ctx, log)
 	return daemon.Run(ctx, daemon.Options{
 		Config: cfg, Clock: clk, ClockName: name, Log: log.Logger, Strange: log.Limited(), Notify: os.Getenv("NOTIFY_SOCKET"),
 	})
@@ -147,23 +146,5 @@ func openClock(cfg *config.Config, f *flags) (clock.Clock, string, error) {
 func closeClock(c clock.Clock, log *slog.Logger) {
 	if err := c.Close(); err != nil {
 		log.Warn("could not leave the clock at its base frequency", "error", err)
-	}
-}
-
-// reopenOnHangup opens the log file anew at every SIGHUP, for whoever rotates
-// it.
-func reopenOnHangup(ctx context.Context, log *logging.Log) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangup:
-			if err := log.Reopen(); err != nil {
-				log.Error("could not open the log file anew", "error", err)
-			}
-		}
 	}
 }

@@ -86,6 +86,7 @@ func (f *Front) Serve(ctx context.Context) error {
 	defer stop()
 
 	free := make(chan struct{}, f.Connections)
+	hands := hands{next: make(chan func()), spare: make(chan struct{}, spareHands)}
 	configs := hardened{source: f.TLS, leaf: f.Leaf}
 	wait := acceptWaitMin
 	for {
@@ -112,11 +113,47 @@ func (f *Front) Serve(ctx context.Context) error {
 		}
 		wait = acceptWaitMin
 		config := configs.next()
-		connections.Go(func() {
+		hands.give(ctx, &connections, func() {
 			defer func() { <-free }()
 			f.serveConn(ctx, conn, config)
 		})
 	}
+}
+
+// hands are the goroutines that serve connections. Some of them wait for
+// another connection when they have served one: a handshake needs a deep stack,
+// and growing one each time costs more than the exchange behind it.
+type hands struct {
+	next  chan func()
+	spare chan struct{}
+}
+
+// spareHands is how many wait at most.
+const spareHands = 8
+
+// give has work done by one that waits, or by a new one.
+func (h *hands) give(ctx context.Context, all *sync.WaitGroup, work func()) {
+	select {
+	case h.next <- work:
+		return
+	default:
+	}
+	all.Go(func() {
+		for more := true; more; {
+			work()
+			select {
+			case h.spare <- struct{}{}:
+			default:
+				return
+			}
+			select {
+			case work = <-h.next:
+			case <-ctx.Done():
+				more = false
+			}
+			<-h.spare
+		}
+	})
 }
 
 // sleep waits and reports whether ctx let it.
@@ -154,21 +191,21 @@ func (h *hardened) next() *tls.Config {
 	return h.to
 }
 
-// serveConn takes one connection through the handshake to the handler.
-func (f *Front) serveConn(ctx context.Context, conn net.Conn, config *tls.Config) {
-	defer conn.Close()
+// greet takes one connection through the handshake. It returns nil if nothing
+// came of it.
+func (f *Front) greet(ctx context.Context, conn net.Conn, config *tls.Config) *Peer {
 	p := &Peer{
 		tls:     tls.Server(conn, config),
 		timeout: f.Timeout,
 		remote:  addrPort(conn.RemoteAddr()),
 	}
-	release := context.AfterFunc(ctx, p.stop)
-	defer release()
+	p.release = context.AfterFunc(ctx, p.stop)
 	p.startExchange()
 	p.hurry(f.Handshake)
 	if err := p.tls.Handshake(); err != nil {
+		p.release()
 		f.Outcome(Outcome{HandshakeFailed, p.remote, fmt.Sprintf("%.200q", err.Error())})
-		return
+		return nil
 	}
 	p.state = p.tls.ConnectionState()
 	if len(p.state.PeerCertificates) > 0 {
@@ -177,15 +214,15 @@ func (f *Front) serveConn(ctx context.Context, conn net.Conn, config *tls.Config
 	// Go accepts a client that offers no application protocol at all. The
 	// first generation of pools does that, with its certificate.
 	if p.state.NegotiatedProtocol != nts.ALPN && (f.Leaf == nil || !f.Leaf(p.Leaf)) {
+		p.release()
 		f.Outcome(Outcome{NoALPN, p.remote, ""})
 		p.close()
-		return
+		return nil
 	}
-	p.reader = bufio.NewReaderSize(p.tls, 1024)
+	p.reader = bufio.NewReaderSize(p.tls, 512)
 	p.readBy(p.deadline)
 	p.hurry(f.Request)
-	f.Handle(ctx, p)
-	p.close()
+	return p
 }
 
 // RefusalOf tells how to answer a request that could not be read: with Error 1,

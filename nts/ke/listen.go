@@ -9,9 +9,10 @@ import (
 // Listen opens a listener for the key exchange. Go's net.Listen would make it
 // a multipath TCP socket, which sandboxes with rules for TCP do not cover and
 // of which a key exchange has no use. And of an IPv4 address it would make an
-// IPv6 socket that takes both, so that 0.0.0.0 opened IPv6 as well.
+// IPv6 socket that takes both, so that 0.0.0.0 opened IPv6 as well. Connections
+// have deadlines and need no probes of TCP's, which are four system calls each.
 func Listen(ctx context.Context, addr string) (net.Listener, error) {
-	var lc net.ListenConfig
+	lc := net.ListenConfig{KeepAlive: -1}
 	lc.SetMultipathTCP(false)
 	network := "tcp"
 	if a, err := netip.ParseAddrPort(addr); err == nil && a.Addr().Is4() {
