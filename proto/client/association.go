@@ -24,7 +24,8 @@ type Association struct {
 	keys      *Keys
 	jar       cookie.Jar
 	authentic bool // a reply authenticated with these keys
-	nak       bool // an exchange ended with an NTS NAK and nothing better
+	refused   bool // an exchange ended with an NTS NAK and nothing better
+	nak       bool // and then the next poll came
 
 	next      proto.Instant // next poll
 	last      proto.Instant // last poll
@@ -74,7 +75,7 @@ func New(cfg Config, keys *Keys, cookies [][]byte, now proto.Now, entropy io.Rea
 // 5.7). An exchange in flight keeps its socket and gets no answer.
 func (a *Association) Rekey(keys *Keys, cookies [][]byte) {
 	k := *keys
-	a.keys, a.jar, a.authentic, a.nak = &k, cookie.Jar{}, false, false
+	a.keys, a.jar, a.authentic, a.refused, a.nak = &k, cookie.Jar{}, false, false, false
 	a.flight.nonce, a.flight.nak = 0, false
 	for _, c := range cookies {
 		a.store(c)

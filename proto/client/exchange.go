@@ -102,7 +102,7 @@ func (a *Association) expire() Outcome {
 	x := &a.flight
 	x.open = false
 	o := Outcome{Closed: true}
-	a.nak = a.nak || x.nak
+	a.refused = a.refused || x.nak
 	switch {
 	case x.deny:
 		a.demobilised = true

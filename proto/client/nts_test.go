@@ -385,6 +385,10 @@ func TestNAKWaitsForAValidReply(t *testing.T) {
 		b.poll()
 		b.receive(b.nak())
 		if b.a.NeedsKeys() {
+			t.Error("asks for keys at once")
+		}
+		b.mono = b.a.Deadline() // of the reply
+		if o := b.advance(); !o.Closed || o.Request != nil || b.a.NeedsKeys() {
 			t.Error("asks for keys before the next poll")
 		}
 		held := b.a.Cookies()

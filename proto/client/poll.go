@@ -56,6 +56,10 @@ func (a *Association) poll(now proto.Now, desired int8, soon bool) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
+	// "Upon reception of the NTS NAK kiss code, the client SHOULD wait until
+	// the next poll for a valid NTS-protected response, and if none is
+	// received, initiate a fresh NTS-KE handshake" (RFC 8915 section 5.7).
+	a.nak, a.refused = a.nak || a.refused, false
 	a.shift()
 	a.charge(now.Mono)
 	a.last, a.next, a.current = now.Mono, now.Mono.Add(interval), exponent

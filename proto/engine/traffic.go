@@ -158,6 +158,7 @@ const (
 func (e *Engine) problem(l *live) (Condition, Reason, string) {
 	server := l.assoc.Server()
 	_, loop := slices.BinarySearch(e.local, server.RefID)
+	_, self := slices.BinarySearch(e.local, proto.RefIDAddr(l.addr.Addr()))
 	switch {
 	case l.assoc.Unreachable():
 		return Unreachable, ReasonSilent, "the server does not answer; check the address, the network and firewalls (UDP port " + fmt.Sprint(l.addr.Port()) + ")"
@@ -171,6 +172,8 @@ func (e *Engine) problem(l *live) (Condition, Reason, string) {
 		return Unusable, ReasonDistance, "the server is too uncertain of its time (root distance " + server.RootDistance().String() + ")"
 	case server.Stratum >= 2 && loop:
 		return Unusable, ReasonLoop, "the server takes its time from this machine; remove one of the two sources"
+	case server.Stratum >= 2 && self:
+		return Unusable, ReasonLoop, "the server is this machine; remove the source"
 	}
 	return "", "", ""
 }
