@@ -135,15 +135,16 @@ func (d *daemon) listenObserver() (net.Listener, error) {
 // run keeps everything running until the context ends or something fails for
 // good.
 func (d *daemon) run(ctx context.Context) error {
-	keep := saved{path: d.statePath(), log: d.Log}
-	st, err := resume(d.Clock, keep.load())
+	keep := &saved{path: d.statePath(), log: d.Log}
+	st, known := keep.load()
+	st, err := resume(d.Clock, st, known)
 	if err != nil {
 		return cli.Exit(cli.Software, fmt.Errorf("could not run the clock at its saved frequency: %w", err))
 	}
 	l, err := newLoop(loop{
 		clock: d.Clock, now: d.now, log: d.Log,
 		lookup: netio.Resolver{}.Lookup, exchange: exchanger(d.files),
-		publish: d.publish, observe: d.observe, save: keep.save,
+		publish: d.publish, observe: d.observe, save: keep.save, slewing: keep.slewing,
 	}, assemble.Engine(d.Config), st, rand.Reader)
 	if err != nil {
 		return cli.Exit(cli.NoPermission, fmt.Errorf("could not read the clock: %w", err))

@@ -32,6 +32,7 @@ type loop struct {
 	publish   func(engine.Snapshot)
 	observe   func(engine.Status, proto.Now)
 	save      func(engine.State) error
+	slewing   func(base float64) // before a slew begins
 
 	queue   []engine.Event // answers to actions, handled after all actions of the event before
 	actions []engine.Action

@@ -89,6 +89,9 @@ func (l *loop) exchangeKeys(ctx context.Context, a engine.ExchangeKeys) {
 }
 
 func (l *loop) steer(a engine.Steer) {
+	if a.Adjustment.Slew != 0 {
+		l.slewing(a.Adjustment.Frequency)
+	}
 	applied, err := l.clock.Apply(a.Adjustment)
 	if err != nil {
 		l.queue = append(l.queue, engine.SteerFailed{Steer: a.ID, Failure: engine.Failure{Class: engine.ClassOther, Text: err.Error()}})

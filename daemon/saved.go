@@ -6,24 +6,30 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/clock"
 	"github.com/ntpd-go/ntpd-go/daemon/state"
+	"github.com/ntpd-go/ntpd-go/proto"
 	"github.com/ntpd-go/ntpd-go/proto/engine"
 	"github.com/ntpd-go/ntpd-go/proto/kalman"
 )
 
 // saved is the file that keeps what was learnt about a clock across
-// restarts. An empty path keeps nothing.
+// restarts. An empty path keeps nothing. One goroutine uses it.
 type saved struct {
-	path string
-	log  *slog.Logger
+	path  string
+	log   *slog.Logger
+	clock savedClock // what the file holds; Version 0 for nothing
+	mute  bool       // the last write before a slew failed, and that was said
 }
 
-// savedClock is the content of the file. Seconds, and seconds a second.
+// savedClock is the content of the file. Seconds, and seconds a second. A
+// FrequencySigma of 0 is a frequency at which the clock ran before anything
+// was learnt about it.
 type savedClock struct {
 	Version          int       `json:"version"`
 	Frequency        float64   `json:"frequency"`
@@ -36,17 +42,23 @@ const (
 	savedVersion = 1
 	maxSavedFile = 4096   // octets
 	maxFrequency = 500e-6 // s/s; no clock can be run at more
+
+	// baseTolerance is how far the file's frequency may be from the clock's
+	// when a slew begins, s/s: what a clock is off when it starts again from
+	// the file after it was killed, and soon learnt.
+	baseTolerance = 1e-7
 )
 
 // load reads the file. Without one, or with one that makes no sense, it is a
-// first start; the latter is left as it is until there is something better.
-func (s saved) load() engine.State {
+// first start, and known is false; the latter is left as it is until there is
+// something better.
+func (s *saved) load() (st engine.State, known bool) {
 	if s.path == "" {
-		return engine.State{}
+		return engine.State{}, false
 	}
 	data, err := state.ReadFile(s.path, maxSavedFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return engine.State{}
+		return engine.State{}, false
 	}
 	var c savedClock
 	if err == nil {
@@ -57,38 +69,84 @@ func (s saved) load() engine.State {
 	}
 	if err != nil {
 		s.log.Warn("could not use the saved state of the clock; starting without it", "file", s.path, "error", err)
-		return engine.State{}
+		return engine.State{}, false
 	}
-	return engine.State{Frequency: c.Frequency, FrequencySigma: c.FrequencySigma, SavedAt: c.SavedAt}
+	s.clock = c
+	return engine.State{
+		Frequency: c.Frequency, FrequencySigma: c.FrequencySigma,
+		AccumulatedSteps: proto.FromSeconds(c.AccumulatedSteps), SavedAt: c.SavedAt,
+	}, true
 }
 
 func (c *savedClock) valid() bool {
-	return c.Version == savedVersion && c.Frequency >= -maxFrequency && c.Frequency <= maxFrequency && c.FrequencySigma > 0
+	return c.Version == savedVersion && math.Abs(c.Frequency) <= maxFrequency && c.FrequencySigma >= 0 && c.AccumulatedSteps >= 0
 }
 
-// save replaces the file, and makes its directory when it is missing. A state
-// that does not know its frequency yet is not worth keeping.
-func (s saved) save(st engine.State) error {
-	if s.path == "" || st.FrequencySigma <= 0 {
+// save replaces the file. A state that does not know its frequency yet leaves
+// the frequency that the file has; its steps count all the same.
+func (s *saved) save(st engine.State) error {
+	c := savedClock{
+		Frequency: st.Frequency, FrequencySigma: st.FrequencySigma,
+		AccumulatedSteps: st.AccumulatedSteps.Seconds(), SavedAt: st.SavedAt,
+	}
+	if st.FrequencySigma <= 0 {
+		if s.clock.Version == 0 && st.AccumulatedSteps <= 0 {
+			return nil // not worth keeping
+		}
+		if c.FrequencySigma = s.clock.FrequencySigma; s.clock.Version != 0 {
+			c.Frequency = s.clock.Frequency
+		}
+	}
+	return s.write(c)
+}
+
+// slewing makes sure, before a slew begins, that the file knows the base
+// frequency. Whoever kills the daemon during the slew leaves the kernel at
+// another one, and then the file is all that knows where to go back to. That
+// it cannot be written is said once: the clock is steered all the same.
+func (s *saved) slewing(base float64) {
+	c := s.clock
+	off := base - c.Frequency
+	if c.Version != 0 && math.Abs(off) <= baseTolerance {
+		return
+	}
+	c.Frequency = base
+	if c.FrequencySigma > 0 {
+		c.FrequencySigma = math.Hypot(c.FrequencySigma, off) // it was not as sure as it said
+	}
+	err := s.write(c)
+	if err != nil && !s.mute {
+		s.log.Warn("could not save the clock's frequency before a slew", "error", err)
+	}
+	s.mute = err != nil
+}
+
+// write replaces the file, and makes its directory when it is missing.
+func (s *saved) write(c savedClock) error {
+	if s.path == "" {
 		return nil
 	}
-	data, err := json.Marshal(savedClock{
-		Version: savedVersion, Frequency: st.Frequency, FrequencySigma: st.FrequencySigma,
-		AccumulatedSteps: st.AccumulatedSteps.Seconds(), SavedAt: st.SavedAt,
-	})
+	c.Version = savedVersion
+	data, err := json.Marshal(c)
 	if err != nil {
 		return fmt.Errorf("state of the clock: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
 		return fmt.Errorf("state of the clock: %w (choose another state-path, or \"\" for none)", err)
 	}
-	return state.WriteFile(s.path, append(data, '\n'), 0o644)
+	if err := state.WriteFile(s.path, append(data, '\n'), 0o644); err != nil {
+		return err
+	}
+	s.clock = c
+	return nil
 }
 
 // resume runs a clock at the frequency that was saved, and returns the state
-// to start the engine with. Without one the clock goes on as it is.
-func resume(c clock.Clock, st engine.State) (engine.State, error) {
-	if st.FrequencySigma <= 0 {
+// to start the engine with. What was saved wins over what the clock runs at: a
+// daemon that was killed during a slew left that behind as well. Without a
+// saved one the clock goes on as it is.
+func resume(c clock.Clock, st engine.State, known bool) (engine.State, error) {
+	if !known {
 		st.Frequency = frequency(c)
 		return st, nil
 	}
