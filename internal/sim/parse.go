@@ -84,7 +84,7 @@ func unknown(tree any, t reflect.Type, place string) []string {
 func SameWorld(a, b *Scenario) bool {
 	bare := func(s *Scenario) string {
 		c := *s
-		c.Name, c.Doc, c.Limits, c.Reference, c.OracleDrift = "", "", nil, nil, 0
+		c.Name, c.Doc, c.Limits, c.Seeds, c.Reference, c.OracleDrift = "", "", nil, nil, nil, 0
 		out, err := json.Marshal(c)
 		if err != nil {
 			return s.Name + err.Error()

@@ -21,7 +21,8 @@ type Scenario struct {
 	StampNoise  float64  `json:"stamp_noise,omitempty"`   // standard deviation of each of its stamps
 	SavedDrift  *float64 `json:"saved_drift,omitempty"`   // what its drift file says; null when there is none
 	OracleDrift float64  `json:"oracle_wander,omitempty"` // for reference filters; not used
-	Limits      *Limits  `json:"limits,omitempty"`        // what makes it pass
+	Limits      *Limits  `json:"limits,omitempty"`        // what makes it pass …
+	Seeds       []uint64 `json:"seeds,omitempty"`         // … with these seeds; 1 and 2 when missing
 	Reference   *Figures `json:"reference,omitempty"`     // what a peer reached, for the table
 }
 

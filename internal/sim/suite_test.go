@@ -5,13 +5,18 @@ import (
 	"testing"
 )
 
-// Every scenario of the suite keeps its limits, with more than one seed.
+// Every scenario of the suite keeps its limits, with more than one seed or
+// those that once failed.
 func TestSuite(t *testing.T) {
 	all := scenarios(t, "testdata/suite.json")
 	for _, s := range all {
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
-			for seed := uint64(1); seed <= 2; seed++ {
+			seeds := s.Seeds
+			if len(seeds) == 0 {
+				seeds = []uint64{1, 2}
+			}
+			for _, seed := range seeds {
 				r, err := Run(s, seed, nil)
 				if err != nil {
 					t.Fatal(err)

@@ -31,7 +31,7 @@ func (d *Discipline) survey() {
 			voters++
 		}
 	}
-	agreeing, common, chosen := choose(all)
+	agreeing, _, chosen := choose(all)
 	had := d.majority
 	d.agreeing = agreeing
 	d.majority = agreeing >= d.set.MinimumAgreeing && 2*agreeing > voters
@@ -68,7 +68,7 @@ func (d *Discipline) survey() {
 		d.reanchor()
 		d.dirty = true
 	}
-	d.confine(at, origin, common)
+	d.confine()
 	d.vote()
 }
 
@@ -187,22 +187,26 @@ func (d *Discipline) reanchor() {
 	}
 }
 
-// confine keeps the joint estimate within what the majority has in common.
-// The two only part when a whole majority was found to be wrong.
-func (d *Discipline) confine(at rawTime, origin proto.Duration, common interval) {
+// confine keeps the bias of each source that is believed within what the
+// delay to it and its own distance allow. They leave that only when a whole
+// majority was found to be wrong.
+func (d *Discipline) confine() {
 	if !d.joint.started {
 		return
 	}
-	o := d.joint.look(at, nil)
-	x := (d.joint.origin - origin).Seconds() + o.offset
+	low, high := math.Inf(-1), math.Inf(1)
+	d.anchored(func(s *source, p *path) {
+		b, r := d.joint.biasOf(p), s.radius(&d.set, 0)+s.distance
+		low, high = max(low, b-r), min(high, b+r)
+	})
 	var delta float64
 	switch {
-	case x < common.low:
-		delta = common.low - x
-	case x > common.high:
-		delta = common.high - x
+	case low > high || (low <= 0 && high >= 0):
+		return // they contradict each other, which the vote has to settle; or all is well
+	case low > 0:
+		delta = low
 	default:
-		return
+		delta = high
 	}
 	d.joint.shift(delta)
 	d.anchored(func(_ *source, p *path) { p.anchor = d.joint.biasOf(p) })
