@@ -5,7 +5,7 @@ SCENARIOS ?= $(wildcard test/accuracy/*.json)
 SEEDS ?= 601-620
 ONLY ?=
 BIN := bin
-COMMANDS := ntp-daemon nts-pool-ke ntp-ctl
+COMMANDS := ntp-daemon nts-pool-ke ntp-ctl ntp-metrics-exporter
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.11.4
 
 .DEFAULT_GOAL := help

@@ -27,7 +27,7 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	cmd := exec.Command("go", "build", "-o", dir+"/", "./ntp-daemon", "./nts-pool-ke", "./ntp-ctl")
+	cmd := exec.Command("go", "build", "-o", dir+"/", "./ntp-daemon", "./nts-pool-ke", "./ntp-ctl", "./ntp-metrics-exporter")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building the commands: %v\n%s", err, out)
 		return 1
@@ -71,6 +71,8 @@ func makeKeys(dir string) error {
 //	subst FILE...        put environment variables into files
 //	daemon FILE [ARG...] run ntp-daemon with a configuration until the script
 //	                     ends, and wait until its observation socket answers
+//	background COMMAND [ARG...] run a command until the script ends
+//	get URL              print what a server answers; it must be well
 //	schema NAME FILE     the file is JSON as the published schema describes it
 //	holdtcp ADDRESS      keep a TCP port busy; holdudp likewise for UDP
 //
@@ -87,6 +89,9 @@ func TestScripts(t *testing.T) {
 			"subst":   subst,
 			"daemon":  daemon,
 			"schema":  schema,
+			"get":     get,
+
+			"background": background,
 		},
 		Condition: func(name string) (bool, error) {
 			switch name {

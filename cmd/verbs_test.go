@@ -1,6 +1,8 @@
 package cmd_test
 
 import (
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,21 +27,7 @@ func daemon(ts *testscript.TestScript, neg bool, args []string) {
 	if len(problems) > 0 {
 		ts.Fatalf("%v", problems)
 	}
-	log, err := os.Create(ts.MkAbs("daemon.log"))
-	ts.Check(err)
-	defer log.Close()
-	cmd := exec.Command(filepath.Join(binaries, "ntp-daemon"), append([]string{"-c", args[0]}, args[1:]...)...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), log, log
-	ts.Check(cmd.Start())
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait()
-		close(ended)
-	}()
-	ts.Defer(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may be gone
-		<-ended
-	})
+	ended := spawn(ts, "daemon.log", "ntp-daemon", append([]string{"-c", args[0]}, args[1:]...))
 	retry := time.NewTicker(20 * time.Millisecond)
 	defer retry.Stop()
 	for limit := time.Now().Add(patience); ; {
@@ -54,6 +42,62 @@ func daemon(ts *testscript.TestScript, neg bool, args []string) {
 		if time.Now().After(limit) {
 			ts.Fatalf("ntp-daemon does not answer (%v):\n%s", err, ts.ReadFile("daemon.log"))
 		}
+	}
+}
+
+// background runs a command until the script ends; its output is in
+// COMMAND.log.
+func background(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: background COMMAND [ARG...]")
+	}
+	spawn(ts, args[0]+".log", args[0], args[1:])
+}
+
+// spawn runs a command of ours. The channel is closed when it has ended.
+func spawn(ts *testscript.TestScript, output, command string, args []string) <-chan struct{} {
+	log, err := os.Create(ts.MkAbs(output))
+	ts.Check(err)
+	defer log.Close()
+	cmd := exec.Command(filepath.Join(binaries, command), args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), log, log
+	ts.Check(cmd.Start())
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	ts.Defer(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it may be gone
+		<-ended
+	})
+	return ended
+}
+
+// get prints what an HTTP server answers, waiting for the server to listen.
+func get(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: get URL")
+	}
+	retry := time.NewTicker(20 * time.Millisecond)
+	defer retry.Stop()
+	for limit := time.Now().Add(patience); ; <-retry.C {
+		resp, err := http.Get(args[0])
+		if err != nil {
+			if time.Now().After(limit) {
+				ts.Fatalf("%v", err)
+			}
+			continue
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		ts.Check(err)
+		if well := resp.StatusCode == http.StatusOK; well == neg {
+			ts.Fatalf("%s: %s", args[0], resp.Status)
+		}
+		_, err = ts.Stdout().Write(body)
+		ts.Check(err)
+		return
 	}
 }
 

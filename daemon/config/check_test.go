@@ -133,8 +133,6 @@ ntp.toml:104:1: synchronization.algorithm.steer-offset-threshold: has no effect:
 ntp.toml:105:1: synchronization.algorithm.steer-offset-leftover: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
 ntp.toml:106:1: synchronization.algorithm.steer-frequency-threshold: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
 ntp.toml:107:1: synchronization.algorithm.steer-frequency-leftover: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
-ntp.toml:118:1: observability.log-path-metrics-exporter: ntp-metrics-exporter is not built yet; the daemon has no use for this key | nothing
-ntp.toml:122:1: observability.metrics-exporter-listen: ntp-metrics-exporter is not built yet; the daemon has no use for this key | nothing
 ntp.toml:130:1: clock.clock: steering a PTP hardware clock is not built yet; remove the key | what is steered
 ntp.toml:131:1: clock.interface: binding to an interface is not built yet; remove the key | what is asked
 ntp.toml:132:1: clock.timestamp-mode: hardware timestamps are not built yet: the kernel stamps packets, as ntpd-rs has it without an interface | nothing

@@ -49,14 +49,11 @@ const (
 
 var logLevel = same("trace", "debug", "info", "warn", "error")
 
-const noExporter = "ntp-metrics-exporter is not built yet; the daemon has no use for this key"
-
 var observabilityTable = table[Observability]{keys: []*key[Observability]{
 	val("log-level", logLevel, func(o *Observability) *string { return &o.LogLevel }, "the least that is logged").otherwise(`"info"`),
 	val("log-path", filePath, func(o *Observability) *string { return &o.LogPath }, "file to log to").unset("standard output"),
 	val("log-path-metrics-exporter", filePath, func(o *Observability) *string { return &o.LogPathMetricsExporter },
-		"file that ntp-metrics-exporter logs to").unset("standard output").
-		unbuilt(EffectNone, noExporter, always[Observability]),
+		"file that ntp-metrics-exporter logs to").unset("standard output"),
 	val("ansi-colors", opt(boolean), func(o *Observability) **bool { return &o.ANSIColors }, "colours in the log").unset("on a terminal only"),
 	val("observation-path", orOff, func(o *Observability) *string { return &o.ObservationPath },
 		"socket that ntp-ctl and others read the state from").once("path").
@@ -64,8 +61,7 @@ var observabilityTable = table[Observability]{keys: []*key[Observability]{
 	val("observation-permissions", whole[uint32](0, 0o7777), func(o *Observability) *uint32 { return &o.ObservationPermissions },
 		"mode of that socket").otherwise("0o666").once("mode"),
 	val("metrics-exporter-listen", socket, func(o *Observability) *netip.AddrPort { return &o.MetricsExporterListen },
-		"address that ntp-metrics-exporter listens on").otherwise(`"127.0.0.1:9975"`).
-		unbuilt(EffectNone, noExporter, always[Observability]),
+		"address that ntp-metrics-exporter listens on").otherwise(`"127.0.0.1:9975"`),
 }}
 
 var keysetTable = table[Keyset]{keys: []*key[Keyset]{

@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // family is one metric of the exposition. Each sample is a label set and a
@@ -60,20 +61,35 @@ var families = []family{
 	counter("nts_nak_packets", "Requests answered with an NTS NAK", func(s *Stats) uint64 { return s.NTSNakPackets }),
 }
 
-// WritePrometheus prints the state in the OpenMetrics text format.
+// WritePrometheus prints the state in the text format that Prometheus and
+// OpenMetrics share: ntpd-rs' families in its order, then ours.
 func WritePrometheus(w io.Writer, s *State) error {
 	b := bufio.NewWriter(w)
-	for _, f := range families {
-		fmt.Fprintf(b, "# HELP %s %s.\n# TYPE %s %s\n", f.name, f.help, f.name, f.kind)
-		if f.unit != "" {
-			fmt.Fprintf(b, "# UNIT %s %s\n", f.name, f.unit)
+	sample := func(name string) func(string, float64) {
+		return func(labels string, v float64) {
+			fmt.Fprintf(b, "%s%s %s\n", name, labels, strconv.FormatFloat(v, 'f', -1, 64))
 		}
-		f.samples(s, func(labels string, v float64) {
-			fmt.Fprintf(b, "%s%s %s\n", f.name, labels, strconv.FormatFloat(v, 'f', -1, 64))
-		})
+	}
+	for _, f := range families {
+		head(b, f.name, f.help, f.kind, f.unit)
+		f.samples(s, sample(f.name))
+	}
+	if s.Own != nil {
+		r := NewReport(s, time.Now())
+		for _, f := range ownFamilies {
+			head(b, f.name, f.help, f.kind, f.unit)
+			f.samples(r, sample(f.name))
+		}
 	}
 	fmt.Fprintf(b, "# EOF\n")
 	return b.Flush()
+}
+
+func head(b *bufio.Writer, name, help, kind, unit string) {
+	fmt.Fprintf(b, "# HELP %s %s.\n# TYPE %s %s\n", name, help, name, kind)
+	if unit != "" {
+		fmt.Fprintf(b, "# UNIT %s %s\n", name, unit)
+	}
 }
 
 func single(f func(*State) float64) func(*State, func(string, float64)) {
