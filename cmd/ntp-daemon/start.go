@@ -22,6 +22,7 @@ func start(ctx context.Context, f *flags) error {
 	if ctx == nil {
 		ctx = context.Background()
 	}
+	outliveReaders()
 	cfg, notes, err := load(f.config)
 	if err != nil {
 		return cli.Exit(cli.Config, err)

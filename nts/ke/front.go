@@ -2,6 +2,7 @@ package ke
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -36,6 +37,9 @@ const (
 	// stops: enough for one that is on its way, and nothing for one that idles.
 	stopGrace = 250 * time.Millisecond
 
+	// quickly is how soon most clients ask after their handshake.
+	quickly = 100 * time.Millisecond
+
 	// The wait after a failed accept, such as one without file descriptors.
 	acceptWaitMin = 5 * time.Millisecond
 	acceptWaitMax = time.Second
@@ -55,6 +59,10 @@ type Front struct {
 
 	// Handshake and Request bound these parts of it, if they are not 0.
 	Handshake, Request time.Duration
+
+	// Drain is what clients that are connected get when the server stops, to
+	// ask and be answered; little if it is 0.
+	Drain time.Duration
 
 	// Connections bounds those that are open at once; more of them wait in
 	// the kernel's queue.
@@ -114,8 +122,26 @@ func (f *Front) Serve(ctx context.Context) error {
 		wait = acceptWaitMin
 		config := configs.next()
 		hands.give(ctx, &connections, func() {
-			defer func() { <-free }()
-			f.serveConn(ctx, conn, config)
+			p := f.greet(ctx, conn, config)
+			if p == nil {
+				conn.Close()
+				<-free
+				return
+			}
+			serve := func() {
+				defer func() { <-free }()
+				defer conn.Close()
+				defer p.release()
+				f.Handle(ctx, p)
+				p.close()
+			}
+			if p.asksWithin(quickly) {
+				serve()
+				return
+			}
+			// A client that takes its time does not hold the stack of its
+			// handshake.
+			connections.Go(serve)
 		})
 	}
 }
@@ -198,6 +224,7 @@ func (f *Front) greet(ctx context.Context, conn net.Conn, config *tls.Config) *P
 		tls:     tls.Server(conn, config),
 		timeout: f.Timeout,
 		remote:  addrPort(conn.RemoteAddr()),
+		grace:   cmp.Or(f.Drain, stopGrace),
 	}
 	p.release = context.AfterFunc(ctx, p.stop)
 	p.startExchange()
@@ -220,8 +247,10 @@ func (f *Front) greet(ctx context.Context, conn net.Conn, config *tls.Config) *P
 		return nil
 	}
 	p.reader = bufio.NewReaderSize(p.tls, 512)
-	p.readBy(p.deadline)
-	p.hurry(f.Request)
+	p.asking = p.deadline
+	if by := time.Now().Add(f.Request); f.Request > 0 && by.Before(p.asking) {
+		p.asking = by
+	}
 	return p
 }
 
