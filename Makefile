@@ -60,6 +60,9 @@ bench-pool: build ## what the pool costs beside a server that is asked directly
 accuracy: ## simulate SCENARIOS (files) with SEEDS; table and pictures in docs/accuracy
 	$(GO) run ./test/accuracy -out docs/accuracy -seeds $(SEEDS) -only '$(ONLY)' $(SCENARIOS)
 
+soak-server: build ## load the server for ten minutes while keys rotate and the configuration is read anew
+	$(GO) run ./test/load -soak 10m
+
 bench-go: ## benchmark the hot functions
 	$(GO) test -run '^$$' -bench . -benchmem ./proto/... ./nts/... ./clock/...
 

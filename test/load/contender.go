@@ -111,7 +111,7 @@ func (c *contender) certificates() error {
 func (c *contender) launch(o *order) error {
 	switch c.name {
 	case "ours", "ours-software":
-		return c.launchOurs(o.bin)
+		return c.launchOurs(o)
 	case "floor":
 		program, err := buildFloor(c.host.Dir)
 		if err != nil {
@@ -144,12 +144,12 @@ func (c *contender) launch(o *order) error {
 
 // launchOurs starts our daemon. Without sources it reads the system's clock and
 // never touches it.
-func (c *contender) launchOurs(bin string) error {
-	program, err := filepath.Abs(filepath.Join(bin, "ntp-daemon"))
+func (c *contender) launchOurs(o *order) error {
+	program, err := filepath.Abs(filepath.Join(o.bin, "ntp-daemon"))
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(ourConfig)
+	text, err := os.ReadFile(o.config)
 	if err != nil {
 		return err
 	}

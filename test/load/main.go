@@ -28,6 +28,8 @@ type order struct {
 	chain     string
 	key       string
 	document  string
+	config    string
+	soak      time.Duration
 	asJSON    bool
 	bin       string
 	rounds    int
@@ -71,6 +73,8 @@ func run() error {
 	flag.StringVar(&o.peers, "peers", "ours,chrony,floor,tls", "servers of a comparison: ours, ours-software (its clock in user space), chrony, ntpd-rs, ntpsec, floor (the least in C), tls (the least in Go)")
 	flag.StringVar(&o.scenarios, "scenarios", "plain,many,nts,nts8,ke,ke-mlkem,ke-rsa", "loads of a comparison")
 	flag.StringVar(&o.document, "write", "", "file to write the comparison to, in Markdown")
+	flag.StringVar(&o.config, "config", ourConfig, "configuration of ours in a comparison")
+	flag.DurationVar(&o.soak, "soak", 0, "load ours for so long while its keys rotate and its configuration is read anew")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unknown argument %q", flag.Arg(0))
@@ -78,6 +82,8 @@ func run() error {
 	switch {
 	case o.floorTLS != "":
 		return serveFloor(o.floorTLS, o.chain, o.key)
+	case o.soak > 0:
+		return soak(&o)
 	case o.server == "":
 		return compare(&o)
 	}
