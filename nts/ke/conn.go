@@ -265,16 +265,20 @@ func (c *Conn) Remote() netip.AddrPort { return c.remote }
 // Heard reports whether the server has sent anything since the last request.
 func (c *Conn) Heard() bool { return c.heard }
 
-// Rest watches a connection between two exchanges until ctx ends. It reports
-// whether the connection can be used again: a server that has closed it, or
-// that says something unasked, must not answer the next request on it.
-func (c *Conn) Rest(ctx context.Context) bool {
-	c.tls.SetDeadline(time.Time{})
-	stop := context.AfterFunc(ctx, func() { c.tls.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	_, err := c.reader.Peek(1)
-	return errors.Is(err, os.ErrDeadlineExceeded)
+// Rest begins the rest of a connection between two exchanges, until a time or
+// until Wake. The func that it returns waits for the end, and reports whether
+// the connection can be used again: a server that has closed it, or that says
+// something unasked, must not answer the next request on it.
+func (c *Conn) Rest(until time.Time) (watch func() bool) {
+	c.tls.SetReadDeadline(until)
+	return func() bool {
+		_, err := c.reader.Peek(1)
+		return errors.Is(err, os.ErrDeadlineExceeded)
+	}
 }
+
+// Wake ends a rest.
+func (c *Conn) Wake() { c.tls.SetReadDeadline(time.Unix(1, 0)) }
 
 // Resumed reports whether the handshake resumed a session.
 func (c *Conn) Resumed() bool { return c.state.DidResume }

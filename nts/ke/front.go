@@ -2,6 +2,7 @@ package ke
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -36,6 +37,9 @@ const (
 	// stops: enough for one that is on its way, and nothing for one that idles.
 	stopGrace = 250 * time.Millisecond
 
+	// quickly is how soon most clients ask after their handshake.
+	quickly = 100 * time.Millisecond
+
 	// The wait after a failed accept, such as one without file descriptors.
 	acceptWaitMin = 5 * time.Millisecond
 	acceptWaitMax = time.Second
@@ -55,6 +59,10 @@ type Front struct {
 
 	// Handshake and Request bound these parts of it, if they are not 0.
 	Handshake, Request time.Duration
+
+	// Drain is what clients that are connected get when the server stops, to
+	// ask and be answered; little if it is 0.
+	Drain time.Duration
 
 	// Connections bounds those that are open at once; more of them wait in
 	// the kernel's queue.
@@ -114,8 +122,26 @@ func (f *Front) Serve(ctx context.Context) error {
 		wait = acceptWaitMin
 		config := configs.next()
 		hands.give(ctx, &connections, func() {
-			defer func() { <-free }()
-			f.serveConn(ctx, conn, config)
+			p := f.greet(ctx, conn, config)
+			if p == nil {
+				conn.Close()
+				<-free
+				return
+			}
+			serve := func() {
+				defer func() { <-free }()
+				defer conn.Close()
+				defer p.release()
+				f.Handle(ctx, p)
+				p.close()
+			}
+			if p.asksWithin(quickly) {
+				serve()
+				return
+			}
+			// A client that takes its time does not hold the stack of its
+			// handshake.
+			connections.Go(serve)
 		})
 	}
 }
@@ -191,21 +217,22 @@ func (h *hardened) next() *tls.Config {
 	return h.to
 }
 
-// serveConn takes one connection through the handshake to the handler.
-func (f *Front) serveConn(ctx context.Context, conn net.Conn, config *tls.Config) {
-	defer conn.Close()
+// greet takes one connection through the handshake. It returns nil if nothing
+// came of it.
+func (f *Front) greet(ctx context.Context, conn net.Conn, config *tls.Config) *Peer {
 	p := &Peer{
 		tls:     tls.Server(conn, config),
 		timeout: f.Timeout,
 		remote:  addrPort(conn.RemoteAddr()),
+		grace:   cmp.Or(f.Drain, stopGrace),
 	}
-	release := context.AfterFunc(ctx, p.stop)
-	defer release()
+	p.release = context.AfterFunc(ctx, p.stop)
 	p.startExchange()
 	p.hurry(f.Handshake)
 	if err := p.tls.Handshake(); err != nil {
+		p.release()
 		f.Outcome(Outcome{HandshakeFailed, p.remote, fmt.Sprintf("%.200q", err.Error())})
-		return
+		return nil
 	}
 	p.state = p.tls.ConnectionState()
 	if len(p.state.PeerCertificates) > 0 {
@@ -214,15 +241,17 @@ func (f *Front) serveConn(ctx context.Context, conn net.Conn, config *tls.Config
 	// Go accepts a client that offers no application protocol at all. The
 	// first generation of pools does that, with its certificate.
 	if p.state.NegotiatedProtocol != nts.ALPN && (f.Leaf == nil || !f.Leaf(p.Leaf)) {
+		p.release()
 		f.Outcome(Outcome{NoALPN, p.remote, ""})
 		p.close()
-		return
+		return nil
 	}
 	p.reader = bufio.NewReaderSize(p.tls, 512)
-	p.readBy(p.deadline)
-	p.hurry(f.Request)
-	f.Handle(ctx, p)
-	p.close()
+	p.asking = p.deadline
+	if by := time.Now().Add(f.Request); f.Request > 0 && by.Before(p.asking) {
+		p.asking = by
+	}
+	return p
 }
 
 // RefusalOf tells how to answer a request that could not be read: with Error 1,

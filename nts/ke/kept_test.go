@@ -65,17 +65,22 @@ func TestRest(t *testing.T) {
 					t.Fatalf("%v, heard %v", err, conn.Heard())
 				}
 				server := <-ready
-				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-				defer cancel()
 				time.AfterFunc(time.Minute, func() { c.happens(server) })
 				began := time.Now()
-				if got := conn.Rest(ctx); got != c.want {
+				if got := conn.Rest(began.Add(time.Hour))(); got != c.want {
 					t.Errorf("can be used: %v", got)
 				}
 				if took := time.Since(began); took != time.Hour && c.want || took != time.Minute && !c.want {
 					t.Errorf("took %v", took)
 				}
-				ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+				if c.want {
+					watch := conn.Rest(time.Now().Add(time.Hour))
+					conn.Wake()
+					if began = time.Now(); !watch() || time.Since(began) > 0 {
+						t.Error("it did not wake up in order")
+					}
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				_, err = conn.RoundTrip(ctx, fromHex(eom))
 				if c.want && (err != nil || !conn.Heard()) {

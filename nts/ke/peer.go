@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -26,9 +28,13 @@ type Peer struct {
 	timeout  time.Duration
 	deadline time.Time
 
+	release func() bool   // of what stops it with the server
+	grace   time.Duration // that it has then
+	asking  time.Time     // when the first request must be there
+
 	mu      sync.Mutex
 	reading time.Time // what is read must come by then
-	stopped time.Time // when the server stopped, and stopGrace
+	stopped time.Time // when the server stopped, and the grace
 }
 
 // Remote is the address of the client.
@@ -55,6 +61,19 @@ func (p *Peer) hurry(limit time.Duration) {
 	}
 }
 
+// asksWithin waits for the first octet of the first request, and reports
+// whether it has come, or nothing can come any more.
+func (p *Peer) asksWithin(d time.Duration) bool {
+	if by := time.Now().Add(d); by.Before(p.asking) {
+		p.readBy(by)
+		_, err := p.reader.Peek(1)
+		p.readBy(p.asking)
+		return !errors.Is(err, os.ErrDeadlineExceeded)
+	}
+	p.readBy(p.asking)
+	return true
+}
+
 // readBy bounds what is read from the client.
 func (p *Peer) readBy(t time.Time) {
 	p.mu.Lock()
@@ -67,7 +86,7 @@ func (p *Peer) readBy(t time.Time) {
 func (p *Peer) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stopped = time.Now().Add(stopGrace)
+	p.stopped = time.Now().Add(p.grace)
 	p.bound()
 }
 

@@ -62,14 +62,14 @@ type leg struct {
 
 	mu       sync.Mutex
 	known    support
-	knownAt  time.Time // zero: nothing is known
-	asking   *question // in flight, or nil
-	next     time.Time // when to ask again
-	down     error     // why it cannot be used; nil when it can, or was not tried
-	downs    int       // failures in a row
-	spoilt   int       // exchanges in a row that failed after the keys were sent
-	suspect  time.Time // until then it is used only for want of others
-	idle     *upstreamConn
+	knownAt  time.Time       // zero: nothing is known
+	asking   *question       // in flight, or nil
+	next     time.Time       // when to ask again
+	down     error           // why it cannot be used; nil when it can, or was not tried
+	downs    int             // failures in a row
+	spoilt   int             // exchanges in a row that failed after the keys were sent
+	suspect  time.Time       // until then it is used only for want of others
+	idle     []*upstreamConn // that rest; the last was used last
 	sessions tls.ClientSessionCache
 	retired  bool // no connection is kept any more
 }

@@ -23,11 +23,12 @@ func (w *world) take(l *leg, d nts.Dialect) *upstreamConn {
 	return c
 }
 
-// One connection rests, if the source is to keep it; all others are closed.
+// Connections rest if the source is to keep them. Those beyond the first go
+// soon.
 func TestWhichConnectionRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		s := w.add()
+		s := w.add(func(s *source) { s.keep = true })
 		w.start()
 		l := w.leg(0)
 		rests := func(want int) {
@@ -42,12 +43,15 @@ func TestWhichConnectionRests(t *testing.T) {
 		a, b := w.take(l, nts.IANA), w.take(l, nts.IANA)
 		a.done(nts.IANA)
 		b.done(nts.IANA)
-		rests(1)
-		if c := w.take(l, nts.IANA); c != a || !c.reused {
-			t.Error("the connection that rested is not used")
+		rests(2)
+		if c, d := w.take(l, nts.IANA), w.take(l, nts.IANA); c != b || d != a || !c.reused || !d.reused {
+			t.Error("the connections that rested are not used, the last first")
 		} else {
+			d.done(nts.IANA)
 			c.done(nts.IANA)
 		}
+		time.Sleep(spareMax + time.Second)
+		rests(1)
 		// In another dialect it is of no use.
 		if c := w.take(l, nts.Draft); c.reused || c.dialect != nts.Draft {
 			t.Error("a connection changed its dialect")
@@ -58,9 +62,9 @@ func TestWhichConnectionRests(t *testing.T) {
 		// What the watch has seen something on is not used, however late it
 		// says so.
 		c := w.take(l, nts.Draft)
-		c.stop, c.alive = func() {}, make(chan bool, 1)
+		c.alive = make(chan bool, 1)
 		c.alive <- false
-		l.idle = c
+		l.idle = append(l.idle, c)
 		<-l.slots
 		if d := w.take(l, nts.Draft); d == c || d.reused {
 			t.Error("a dead connection is used")
@@ -68,11 +72,38 @@ func TestWhichConnectionRests(t *testing.T) {
 			l.renew() // while it is in use
 			d.done(nts.Draft)
 		}
-		rests(0)
-		e := w.take(l, nts.IANA)
-		l.retire()
+		rests(1) // that of the question with which all begins anew
+		e, f := w.take(l, nts.IANA), w.take(l, nts.IANA)
+		if !e.reused || f.reused {
+			t.Error("what was before the renewal is used")
+		}
 		e.done(nts.IANA)
+		l.retire()
+		f.done(nts.IANA)
 		rests(0)
+	})
+}
+
+// A crowd leaves no more connections than may be in use at once.
+func TestConnectionsThatRestAreFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add(func(s *source) { s.keep = true })
+		w.start()
+		l := w.leg(0)
+		for range 3 {
+			var held []*upstreamConn
+			for range inFlight {
+				held = append(held, w.take(l, nts.IANA))
+			}
+			for _, c := range held {
+				c.done(nts.IANA)
+			}
+		}
+		synctest.Wait()
+		if accepted, _ := s.connections(); accepted != inFlight || s.openNow() != inFlight {
+			t.Errorf("%d connections, of which %d are open", accepted, s.openNow())
+		}
 	})
 }
 

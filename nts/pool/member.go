@@ -43,6 +43,15 @@ func newMember(s Source, up *upstream) *member {
 	return m
 }
 
+// retire ends all connections to the source that rest, for good.
+func (m *member) retire() {
+	for _, l := range m.legs {
+		if l != nil {
+			l.retire()
+		}
+	}
+}
+
 // goesBy reports whether a client may mean this source by one of the names,
 // which are canonical. Clients know the name of the NTP server, which is that
 // of the key exchange if the source does not say another.

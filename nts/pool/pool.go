@@ -131,6 +131,7 @@ func New(config Config) (*Pool, error) {
 		Listener: newFair(config.Listener, config.Connections, p.shed),
 		TLS:      config.TLS,
 		Timeout:  config.Timeout, Handshake: part(config.Timeout, handshakeTimeout), Request: part(config.Timeout, requestTimeout),
+		Drain: config.Timeout,
 		// The listener bounds them, and turns away rather than lets wait.
 		Connections: config.Connections + 1,
 		Outcome:     p.outcome, Handle: p.handle,
@@ -228,11 +229,7 @@ func (p *Pool) tend(members []*member) {
 		}
 		stop()
 		delete(p.tended, m)
-		for _, l := range m.legs {
-			if l != nil {
-				l.retire()
-			}
-		}
+		m.retire()
 	}
 }
 
@@ -250,6 +247,9 @@ func (p *Pool) Serve(ctx context.Context) error {
 	p.serving = false
 	p.mu.Unlock()
 	p.end()
+	for _, m := range *p.broker.members.Load() {
+		m.retire()
+	}
 	p.upstream.running.Wait()
 	return err
 }
@@ -318,6 +318,21 @@ func (p *Pool) respond(ctx context.Context, peer *ke.Peer) (nts.Response, error)
 		return nts.Failure{Code: nts.InternalServerError}, errRepeated
 	}
 	return p.broker.serve(ctx, q, familyOf(from), peer.Export)
+}
+
+// Rehearse does for a client that exists in this process only what the pool
+// does for one that connects: all but its connection. It shows what the sources
+// take, and whether they work. The error is nil if a source gave cookies for the
+// keys.
+func (p *Pool) Rehearse(ctx context.Context, q nts.KeyExchange, keys nts.Exporter) error {
+	resp, err := p.broker.serve(ctx, q, p.families[0], keys)
+	if err != nil {
+		return err
+	}
+	if _, ok := resp.(nts.Established); !ok {
+		return fmt.Errorf("the pool would answer with %v", resp)
+	}
+	return nil
 }
 
 // errRepeated is a client that asks the same again and again.

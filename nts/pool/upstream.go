@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 
 const (
 	// inFlight bounds the connections to one source that are in use at once,
-	// in one address family; sources allow few. One more may rest.
+	// in one address family; sources allow few. So many may rest, too.
 	inFlight = 4
 
 	// slotWait is how long a client waits for one of them while there are
@@ -23,9 +24,11 @@ const (
 	slotWait = 200 * time.Millisecond
 
 	// A kept connection rests no longer than idleMax, which is less than
-	// sources wait, and is not used longer than ageMax.
-	idleMax = 4 * time.Minute
-	ageMax  = time.Hour
+	// sources wait, and is not used longer than ageMax. Of several that rest,
+	// all but one are there for a crowd, and go with it after spareMax.
+	idleMax  = 4 * time.Minute
+	spareMax = 15 * time.Second
+	ageMax   = time.Hour
 
 	// keptSessions is how many TLS sessions with a source are remembered.
 	keptSessions = 4
@@ -53,9 +56,7 @@ type upstreamConn struct {
 
 	sessions tls.ClientSessionCache // of the leg, when the connection was made
 
-	// While it rests: stop ends the watch over it, and alive then tells
-	// whether it can be used.
-	stop  func()
+	// alive tells, when a rest has ended, whether the connection can be used.
 	alive chan bool
 }
 
@@ -97,23 +98,26 @@ func (l *leg) slot(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// awaken gives the connection that rests, if it is still good for something.
+// awaken gives a connection that rests, the one that was used last, if it is
+// still good for something.
 func (l *leg) awaken(d nts.Dialect) *upstreamConn {
-	l.mu.Lock()
-	c := l.idle
-	l.idle = nil
-	sessions := l.sessions
-	l.mu.Unlock()
-	if c == nil {
-		return nil
-	}
-	c.stop()
-	if !<-c.alive || time.Since(c.since) >= ageMax || c.dialect != d || c.sessions != sessions {
+	for {
+		l.mu.Lock()
+		sessions := l.sessions
+		if len(l.idle) == 0 {
+			l.mu.Unlock()
+			return nil
+		}
+		c := l.idle[len(l.idle)-1]
+		l.idle = l.idle[:len(l.idle)-1]
+		l.mu.Unlock()
+		c.ke.Wake()
+		if <-c.alive && time.Since(c.since) < ageMax && c.dialect == d && c.sessions == sessions {
+			c.reused = true
+			return c
+		}
 		c.ke.Close()
-		return nil
 	}
-	c.reused = true
-	return c
 }
 
 // dial makes a connection in the leg's family. The caller has a slot.
@@ -139,16 +143,20 @@ func (c *upstreamConn) close() {
 }
 
 // done gives a connection back after an exchange. It rests if the source is to
-// keep it and no other rests already.
+// keep it and there is room.
 func (c *upstreamConn) done(granted nts.Dialect) {
 	l := c.leg
 	l.mu.Lock()
-	rest := granted != nts.NoDialect && l.idle == nil && c.sessions == l.sessions && !l.retired && l.up.life.Err() == nil
+	rest := granted != nts.NoDialect && len(l.idle) < inFlight && c.sessions == l.sessions && !l.retired && l.up.life.Err() == nil
 	if rest {
-		ctx, stop := context.WithTimeout(l.up.life, idleMax)
-		c.stop, c.alive = stop, make(chan bool, 1)
-		l.idle = c
-		l.up.running.Go(func() { c.rest(ctx) })
+		limit := idleMax
+		if len(l.idle) > 0 {
+			limit = spareMax
+		}
+		c.alive = make(chan bool, 1)
+		l.idle = append(l.idle, c)
+		watch := c.ke.Rest(time.Now().Add(limit))
+		l.up.running.Go(func() { c.rest(watch) })
 	}
 	l.mu.Unlock()
 	if !rest {
@@ -160,17 +168,16 @@ func (c *upstreamConn) done(granted nts.Dialect) {
 
 // rest watches a connection until somebody wants it, it has rested too long,
 // or the source ends it.
-func (c *upstreamConn) rest(ctx context.Context) {
-	good := c.ke.Rest(ctx)
+func (c *upstreamConn) rest(watch func() bool) {
+	good := watch()
 	l := c.leg
 	l.mu.Lock()
-	mine := l.idle == c // nobody wants it
-	if mine {
-		l.idle = nil
+	i := slices.Index(l.idle, c)
+	if i >= 0 {
+		l.idle = slices.Delete(l.idle, i, i+1)
 	}
 	l.mu.Unlock()
-	c.stop()
-	if mine {
+	if i >= 0 { // nobody wants it
 		c.ke.Close()
 		return
 	}
@@ -182,22 +189,23 @@ func (c *upstreamConn) rest(ctx context.Context) {
 func (l *leg) renew() {
 	l.mu.Lock()
 	l.sessions = tls.NewLRUClientSessionCache(keptSessions)
-	c := l.idle
 	l.next = time.Now()
+	l.wakeAll()
 	l.mu.Unlock()
-	if c != nil {
-		c.stop()
-	}
 	l.hurry()
 }
 
 // retire ends the leg: what runs goes on, nothing rests any more.
 func (l *leg) retire() {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.retired = true
-	c := l.idle
-	l.mu.Unlock()
-	if c != nil {
-		c.stop()
+	l.wakeAll()
+}
+
+// wakeAll makes all connections that rest close. The caller holds the lock.
+func (l *leg) wakeAll() {
+	for _, c := range l.idle {
+		c.ke.Wake()
 	}
 }

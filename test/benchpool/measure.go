@@ -1,0 +1,190 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// agreements are the key agreements of the clients.
+var agreements = []string{"x25519", "x25519mlkem768"}
+
+// workers is how many clients ask at once. They share the machine with whom
+// they ask: more would only wait.
+const workers = 4
+
+func (b *bench) measure() error {
+	if err := b.launch(); err != nil {
+		return err
+	}
+	for _, addr := range []string{b.direct, b.pool} { // all is loaded and warm
+		var n, failed int
+		if err := b.gen.ask([]any{&n, &failed}, "exchange %s %s %v %d", addr, agreements[1], time.Second, workers); err != nil {
+			return err
+		}
+		if n == 0 || failed > 0 {
+			return fmt.Errorf("%d exchanges with %s, and %d failures", n, addr, failed)
+		}
+	}
+	for _, agreement := range agreements {
+		if err := b.compare(agreement); err != nil {
+			return err
+		}
+	}
+	if err := b.shareOfSources(); err != nil {
+		return err
+	}
+	return b.idleClients()
+}
+
+// compare lets clients ask the server and the pool in turns.
+func (b *bench) compare(agreement string) error {
+	var ratios, direct, pool, rates []float64
+	for range b.rounds {
+		d, _, err := b.turn(b.direct, b.directPID, agreement)
+		if err != nil {
+			return err
+		}
+		p, rate, err := b.turn(b.pool, b.poolPID, agreement)
+		if err != nil {
+			return err
+		}
+		ratios, direct, pool, rates = append(ratios, p/d), append(direct, d), append(pool, p), append(rates, rate)
+	}
+	ratio := median(ratios)
+	fmt.Printf("%-15s direct %4.0f us, pool %4.0f us of processor time for an exchange; ratio %.2f (%.2f to %.2f); %4.0f exchanges/s through the pool\n",
+		agreement, median(direct), median(pool), ratio, slices.Min(ratios), slices.Max(ratios), median(rates))
+	if b.poolPerExchange == 0 { // that of the cheapest agreement: the larger share
+		b.poolPerExchange = time.Duration(median(pool) * float64(time.Microsecond))
+	}
+	b.cpu = max(b.cpu, ratio)
+	return nil
+}
+
+// turn gives the processor time for an exchange in microseconds, and
+// exchanges per second.
+func (b *bench) turn(addr string, pid int, agreement string) (us, rate float64, err error) {
+	before, err := processorTime(pid)
+	if err != nil {
+		return 0, 0, err
+	}
+	began := time.Now()
+	var n, failed int
+	if err := b.gen.ask([]any{&n, &failed}, "exchange %s %s %v %d", addr, agreement, b.slice, workers); err != nil {
+		return 0, 0, err
+	}
+	took := time.Since(began)
+	after, err := processorTime(pid)
+	if err != nil {
+		return 0, 0, err
+	}
+	if n == 0 || failed > 0 {
+		return 0, 0, fmt.Errorf("%d exchanges with %s, and %d failures", n, addr, failed)
+	}
+	return float64((after - before).Microseconds()) / float64(n), float64(n) / took.Seconds(), nil
+}
+
+// shareOfSources has a process of its own do what a pool does for a client,
+// but for the client's connection.
+func (b *bench) shareOfSources() error {
+	t, err := b.role("upstream", b.file("root.pem"), b.direct)
+	if err != nil {
+		return err
+	}
+	var each []float64
+	for range b.rounds {
+		before, err := processorTime(t.pid)
+		if err != nil {
+			return err
+		}
+		var n int
+		if err := t.ask([]any{&n}, "rehearse %v", b.slice); err != nil {
+			return err
+		}
+		after, err := processorTime(t.pid)
+		if err != nil {
+			return err
+		}
+		each = append(each, float64((after-before).Nanoseconds())/float64(n))
+	}
+	us := median(each) / 1000
+	b.upstream = us * float64(time.Microsecond) / float64(b.poolPerExchange)
+	fmt.Printf("%-15s %4.1f us of the pool's processor time for an exchange with a source: %.1f%%\n", "upstream", us, 100*b.upstream)
+	return nil
+}
+
+// idleClients connects many clients, looks what they hold, and lets each ask.
+func (b *bench) idleClients() error {
+	before, err := resident(b.poolPID)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	var n, failed int
+	if err := b.gen.ask([]any{&n, &failed}, "connect %s %s %d", b.pool, agreements[1], b.clients); err != nil {
+		return err
+	}
+	connected := time.Since(began)
+	if n != b.clients || failed > 0 {
+		return fmt.Errorf("%d clients are connected, and %d are not", n, failed)
+	}
+	after, err := resident(b.poolPID)
+	if err != nil {
+		return err
+	}
+	b.idle = float64(after-before) / float64(b.clients)
+	if err := b.gen.ask([]any{&n, &failed}, "ask"); err != nil {
+		return err
+	}
+	fmt.Printf("%-15s %d clients connected in %v, %d KiB resident before and %d with them; %d were answered then, %d not\n",
+		"idle", b.clients, connected.Round(time.Millisecond), before, after, n, failed)
+	if n != b.clients {
+		return errors.New("not every connected client was answered")
+	}
+	return nil
+}
+
+func median(x []float64) float64 {
+	x = slices.Sorted(slices.Values(x))
+	return x[len(x)/2]
+}
+
+// ticks is how often the kernel counts in /proc/PID/stat, USER_HZ.
+const ticks = 100
+
+// processorTime is what a process has spent on a processor, in user and kernel.
+func processorTime(pid int) (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // the name may hold blanks
+	fields := strings.Fields(rest)
+	sum := 0
+	for _, f := range fields[11:13] { // utime and stime
+		n, err := strconv.Atoi(f)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return time.Duration(sum) * time.Second / ticks, nil
+}
+
+// resident is the memory that a process holds, in KiB.
+func resident(pid int) (int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			return strconv.Atoi(strings.Fields(value)[0])
+		}
+	}
+	return 0, fmt.Errorf("process %d holds no memory", pid)
+}
