@@ -31,14 +31,14 @@ func (t *slot) listen() {
 
 // candidates are the addresses of an NTP server in the order in which a slot
 // should try them: those that did not fall silent, then those that did so
-// longest ago. One that no other source uses comes first, and a pool takes
+// longest ago. One that no other protected source uses comes first, and a pool takes
 // nothing else: two members on one machine are not two opinions.
 func (e *Engine) candidates(s *source, t *slot, addrs []netip.Addr, port uint16) []netip.Addr {
 	var free, shared []netip.Addr
 	for _, a := range addrs {
 		switch {
 		case e.isDenied(netip.AddrPortFrom(a, port), true):
-		case !e.inUse(a, t):
+		case !e.inProtectedUse(a, t):
 			free = append(free, a)
 		case s.cfg.Mode != ModeNTSPool:
 			shared = append(shared, a)
@@ -56,6 +56,7 @@ func (e *Engine) startAt(s *source, t *slot, addrs []netip.Addr, port uint16, se
 	rest := slices.DeleteFunc(slices.Clone(addrs[1:]), func(a netip.Addr) bool { return slices.Contains(t.silent, a) })
 	// Should it be silent again, its turn is after all others.
 	t.silent = slices.DeleteFunc(t.silent, func(a netip.Addr) bool { return a == addrs[0] })
+	e.yield(addrs[0])
 	e.start(s, t, netip.AddrPortFrom(addrs[0], port), server, k, cookies)
 	t.live.rest = rest
 }

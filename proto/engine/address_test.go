@@ -252,3 +252,89 @@ func TestBounded(t *testing.T) {
 		}
 	})
 }
+
+// Whoever poisons the name of a plain pool makes it go where he likes, also to
+// the addresses of protected servers. That must not keep these from being used;
+// the pool makes room.
+func TestPlainPoolDoesNotOccupyProtectedServers(t *testing.T) {
+	w := newWorld(t, config(src(ModePool, "pool.example", 2), src(ModeNTSPool, "ke.example", 2)))
+	names := []string{"192.0.2.1", "192.0.2.2"}
+	for _, n := range append(names, "192.0.2.3") {
+		w.host(n)
+	}
+	w.name("pool.example", names...)
+	w.keys = func(ExchangeKeys) Event { return nil }
+	w.engine.sources[1].ke.failed(false) // the plain pool comes first
+	w.engine.sources[1].ke.begin(w.mono, 0)
+	w.run(2 * time.Second)
+	if w.row(0).ID == 0 || w.row(1).ID == 0 {
+		t.Fatalf("rows %+v %+v", w.row(0), w.row(1))
+	}
+	w.keys = poolOf(w, names...)
+	w.run(30 * time.Second)
+	for i, want := range []bool{false, false, true, true} {
+		if r := w.row(i); r.ID != 0 != want {
+			t.Errorf("row %d: %+v", i, r)
+		}
+	}
+	w.name("pool.example", append(names, "192.0.2.3")...)
+	w.run(2 * time.Minute)
+	if r := w.row(0); r.Addr.Addr() != addr("192.0.2.3") {
+		t.Errorf("row %+v", r)
+	}
+}
+
+// A key exchange elsewhere cannot send us to what listens on loopback; one on
+// this machine can.
+func TestOnlyALocalKeyExchangeNamesLoopback(t *testing.T) {
+	for _, server := range []string{"127.0.0.1", "::1", "::ffff:127.0.0.1", "local.example"} {
+		for remote, want := range map[string]int{"192.0.2.9:4460": 0, "127.0.0.1:4460": 1, "[::1]:4460": 1, "[::ffff:127.0.0.1]:4460": 1} {
+			w := newWorld(t, config(src(ModeNTS, "ke.example", 1)))
+			w.name("local.example", "127.0.0.1")
+			h := w.host("127.0.0.1")
+			w.keys = func(a ExchangeKeys) Event {
+				ev := w.establish(a, h, server)
+				ev.Remote = netip.MustParseAddrPort(remote)
+				return ev
+			}
+			w.run(time.Second)
+			if w.live() != want {
+				t.Errorf("%s named by %s: %d live", server, remote, w.live())
+			}
+		}
+	}
+}
+
+// RFC 8915 section 4: servers "MUST accept requests that are at least 1024
+// octets long", and need take none that is longer. The list names first the
+// server that just fell silent, then those in use.
+func TestDenyListFitsARequest(t *testing.T) {
+	w := newWorld(t, config(src(ModeNTSPool, "pool.example", 40)))
+	n := 0
+	h := w.host("192.0.2.1")
+	w.keys = func(a ExchangeKeys) Event {
+		n++
+		long := "a-name-of-some-length." + string(rune('a'+n%26)) + string(rune('a'+n/26)) + ".example"
+		w.name(long, netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}).String())
+		return w.establish(a, h, long)
+	}
+	w.run(5 * time.Second)
+	if w.live() != 40 {
+		t.Fatalf("%d live", w.live())
+	}
+	w.run(10 * time.Minute)
+	for i, d := range denies(w) {
+		octets := 0
+		for _, name := range d {
+			octets += 2 * (4 + len(name))
+		}
+		if octets > 950 || i >= 20 && octets < 800 {
+			t.Fatalf("exchange %d denies %d octets", i, octets)
+		}
+	}
+	s := w.engine.sources[0]
+	t0 := s.slots[39]
+	if !t0.live.assoc.Unreachable() || !slices.Contains(t0.deny(s), t0.live.server) {
+		t.Error("the silent server itself is not denied")
+	}
+}

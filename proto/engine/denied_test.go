@@ -70,6 +70,7 @@ func TestProtectedDenyEndsProtectedAssociations(t *testing.T) {
 // latest are remembered.
 func TestRefusalsAreBounded(t *testing.T) {
 	w := newWorld(t, config())
+	w.engine.now = w.now()
 	last := netip.AddrPort{}
 	for i := range 3 * maxRefusals {
 		last = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 123)
@@ -78,5 +79,26 @@ func TestRefusalsAreBounded(t *testing.T) {
 	}
 	if n := len(w.engine.denied); n != maxRefusals || !w.engine.isDenied(last, false) || w.engine.isDenied(last, true) {
 		t.Errorf("%d are remembered", n)
+	}
+}
+
+// Whoever forged a DENY once does not take a server away for good: it is asked
+// again a day later. One that means it sees a packet a day.
+func TestRefusalIsForgottenAfterADay(t *testing.T) {
+	for _, name := range []string{"192.0.2.1", "time.example"} {
+		w := newWorld(t, config(src(ModeServer, name, 1)))
+		w.name("time.example", "192.0.2.1")
+		h := w.host("192.0.2.1")
+		h.edit = forged
+		w.run(70 * time.Hour)
+		if len(h.asked) != 3 {
+			t.Errorf("%s: asked %d times in 70 hours", name, len(h.asked))
+		}
+		h.edit = nil
+		h.snapshot.Stratum = proto.MaxStratum
+		w.run(24 * time.Hour)
+		if r := w.row(0); r.Reach == 0 || r.Condition != Unusable {
+			t.Errorf("%s: row %+v", name, r)
+		}
 	}
 }

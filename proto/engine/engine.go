@@ -171,6 +171,27 @@ func (e *Engine) inUse(a netip.Addr, except *slot) bool {
 	return found
 }
 
+// inProtectedUse is the same among sources with keys. Those without do not
+// count: whoever poisons the name of a pool could else make it take the
+// addresses of protected servers, so that these are not used.
+func (e *Engine) inProtectedUse(a netip.Addr, except *slot) bool {
+	found := false
+	e.lives(func(_ *source, slot *slot, l *live) {
+		found = found || slot != except && l.assoc.Secure() && l.addr.Addr() == a
+	})
+	return found
+}
+
+// yield ends what a plain pool has at the address of a protected server; it
+// finds another.
+func (e *Engine) yield(a netip.Addr) {
+	e.lives(func(s *source, slot *slot, l *live) {
+		if s.cfg.Mode == ModePool && l.addr.Addr() == a {
+			e.stop(s, slot, "the same server is asked with keys now")
+		}
+	})
+}
+
 func (e *Engine) request() RequestID {
 	e.lastRequest++
 	return e.lastRequest

@@ -42,7 +42,7 @@ func (t *slot) wantsKeys() bool {
 func (s *source) ready(t *slot) proto.Instant {
 	k := &t.keying
 	switch {
-	case t.demobilised || k.request != 0 || k.lookup != 0:
+	case k.request != 0 || k.lookup != 0:
 		return proto.Never
 	case k.keys != nil:
 		return k.retry
@@ -199,7 +199,7 @@ func (k *keying) lookedUp(e *Engine, s *source, t *slot, ev LookedUp) {
 // resolved makes the server live at the first address that will do.
 func (k *keying) resolved(e *Engine, s *source, t *slot, addrs []netip.Addr) {
 	ev := k.keys
-	fit := e.candidates(s, t, bounded(addrs, maxSilent), ev.Port)
+	fit := e.candidates(s, t, bounded(elsewhere(addrs, ev.Remote.Addr()), maxSilent), ev.Port)
 	if len(fit) == 0 {
 		k.shun.add(ev.Server)
 		k.useless(e, s, Failure{Class: ClassProtocol, Text: "the key exchange named a server that is already in use, refused us, or has no usable address"})
@@ -217,6 +217,15 @@ func (k *keying) resolved(e *Engine, s *source, t *slot, addrs []netip.Addr) {
 	}
 	e.startAt(s, t, fit, ev.Port, ev.Server, keys, cookies)
 	k.fresh = true
+}
+
+// elsewhere leaves out the loopback addresses, which only a key exchange on
+// this machine may name: others have no business with what listens on them.
+func elsewhere(addrs []netip.Addr, remote netip.Addr) []netip.Addr {
+	if remote.Unmap().IsLoopback() {
+		return addrs
+	}
+	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return a.Unmap().IsLoopback() })
 }
 
 func newKeys(ev *KeysEstablished) (*client.Keys, error) {

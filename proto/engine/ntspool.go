@@ -59,22 +59,41 @@ func (h *shunned) useless() {
 
 // deny names the servers that the pool is not to give for a slot: those of
 // the other slots, and those that the slot had no luck with, among them its
-// own when that does not answer at any address. Sorted, each once.
+// own when that does not answer at any address. Sorted, each once. The list is
+// no longer than fits a request that every server must take; what matters most
+// stays in it.
 func (t *slot) deny(s *source) []string {
 	k := &t.keying
 	if l := t.live; l != nil && l.assoc.Unreachable() && len(l.rest) == 0 && !k.shun.pardon {
 		k.shun.add(l.server)
 	}
-	names := slices.Clone(k.shun.names)
-	k.shun.asked, k.shun.pardon = len(names) > 0, false
-	for _, u := range s.slots {
-		if u.live != nil && u != t {
-			names = append(names, u.live.server)
+	k.shun.asked, k.shun.pardon = len(k.shun.names) > 0, false
+	var names []string
+	room := denyRoom
+	add := func(name string) {
+		if n := 2 * (4 + len(name)); n <= room && !slices.Contains(names, name) {
+			names, room = append(names, name), room-n
 		}
 	}
+	if n := len(k.shun.names); n > 0 {
+		add(k.shun.names[n-1]) // the last of them
+	}
+	for _, u := range s.slots {
+		if u.live != nil && u != t {
+			add(u.live.server)
+		}
+	}
+	for _, n := range k.shun.names {
+		add(n)
+	}
 	slices.Sort(names)
-	return slices.Compact(names)
+	return names
 }
+
+// denyRoom is how many octets the Deny records of a request may take, as
+// servers need take no request of more than 1024 octets (RFC 8915 section 4).
+// Each name goes out in two records, one for each number.
+const denyRoom = 900
 
 // sameName reports whether a list has a name, as names are compared.
 func sameName(names []string, name string) bool {

@@ -17,7 +17,7 @@ type serverSpawner struct {
 
 func (p *serverSpawner) wants(s *source) bool {
 	slot := s.slots[0]
-	if slot.demobilised {
+	if slot.barred != 0 {
 		return false
 	}
 	_, literal := s.literal()
@@ -26,6 +26,9 @@ func (p *serverSpawner) wants(s *source) bool {
 
 func (p *serverSpawner) work(e *Engine, s *source) {
 	slot := s.slots[0]
+	if slot.barred != 0 && e.now.Mono >= slot.barred {
+		slot.barred = 0
+	}
 	if l := slot.live; l != nil && l.assoc.Answered() && !l.assoc.Unreachable() {
 		p.well()
 	}
@@ -34,7 +37,8 @@ func (p *serverSpawner) work(e *Engine, s *source) {
 	}
 	if a, ok := s.literal(); ok {
 		addr := netip.AddrPortFrom(a, s.cfg.Port)
-		if slot.demobilised = e.isDenied(addr, false); !slot.demobilised {
+		if slot.barred = e.deniedUntil(addr, false); e.now.Mono >= slot.barred {
+			slot.barred = 0
 			e.start(s, slot, addr, "", nil, nil)
 		}
 		return
@@ -47,6 +51,9 @@ func (p *serverSpawner) work(e *Engine, s *source) {
 }
 
 func (p *serverSpawner) deadline(s *source) proto.Instant {
+	if slot := s.slots[0]; slot.barred != 0 {
+		return slot.barred
+	}
 	if !p.wants(s) || p.request != 0 {
 		return proto.Never
 	}
@@ -90,13 +97,13 @@ func (p *serverSpawner) choose(e *Engine, s *source, slot *slot, addrs []netip.A
 }
 
 func (p *serverSpawner) pending(s *source, slot *slot) pending {
-	if slot.demobilised {
-		return demobilisedPending
+	if slot.barred != 0 {
+		return pending{condition: Demobilised, retry: slot.barred, failure: refusalFailure}
 	}
 	return p.resolver.pending()
 }
 
-var demobilisedPending = pending{
-	condition: Demobilised, retry: proto.Never,
-	failure: Failure{Class: "denied", Text: "the server refuses to serve us; ask its operator for access, or configure another source"},
+var refusalFailure = Failure{
+	Class: Class(ReasonDenied),
+	Text:  "the server refuses to serve us and is left alone for a day; ask its operator for access, or configure another source",
 }

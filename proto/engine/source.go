@@ -21,11 +21,11 @@ type source struct {
 
 // slot is room for one live server.
 type slot struct {
-	index       int
-	live        *live
-	demobilised bool // nothing will ever be live here
-	keying      keying
-	silent      []netip.Addr // did not answer lately; the longest silent first
+	index  int
+	live   *live
+	barred proto.Instant // the server refused; nothing is live here until then
+	keying keying
+	silent []netip.Addr // did not answer lately; the longest silent first
 }
 
 // live is a server that is being asked.
