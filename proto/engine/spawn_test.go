@@ -262,7 +262,7 @@ func TestUnusableAddressesAreAFailure(t *testing.T) {
 }
 
 // RFC 5905 section 7.4: DENY and RSTR: "stop sending packets to that server".
-func TestDenyStops(t *testing.T) {
+func TestDenyStopsForGood(t *testing.T) {
 	deny := func(h *host) {
 		h.edit = func(p []byte) []byte {
 			p[1] = 0
