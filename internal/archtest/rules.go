@@ -53,6 +53,7 @@ var Rooms = []Rule{
 	{Package: "daemon/netio", Internal: []string{"proto", "proto/engine"}},
 	{Package: "daemon/serve", Internal: []string{"daemon/netio", "proto", "proto/cookie", "proto/server"}},
 	{Package: "daemon/observe", Internal: []string{"proto", "proto/engine"}},
+	{Package: "internal/jsonschema"},
 	{Package: "internal/version"},
 	{Package: "internal/cli"},
 	{Package: "daemon", Internal: []string{
@@ -68,9 +69,9 @@ var Rooms = []Rule{
 	// What only tests and tools use.
 	{Package: "clock/clocktest", Testing: true, Internal: []string{"clock", "proto", "proto/engine", "proto/kalman"}},
 	{Package: "internal/archtest"},
+	{Package: "internal/compliance"},
 	{Package: "internal/doctest"},
 	{Package: "internal/fuzzall"},
-	{Package: "internal/jsonschema"},
 	{Package: "internal/memnet"},
 	{Package: "internal/testcert", Testing: true},
 	{Package: "internal/sim", Internal: []string{"daemon/assemble", "daemon/config", "proto/..."}},
