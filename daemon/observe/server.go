@@ -6,10 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -23,58 +20,6 @@ const (
 	writeTimeout   = 500 * time.Millisecond
 	acceptPause    = 100 * time.Millisecond
 )
-
-// ErrInUse means that another daemon answers at the path. Its socket is never
-// taken over.
-var ErrInUse = errors.New("another daemon answers there")
-
-// Listen makes the socket with the given permissions, and its directory when
-// it is missing. A socket file that no one answers is replaced; a file that
-// is no socket is left alone.
-func Listen(path string, mode fs.FileMode) (net.Listener, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		abs = path
-	}
-	if err := clear(abs); err != nil {
-		return nil, fmt.Errorf("observation socket %s: %w", abs, err)
-	}
-	if err := os.MkdirAll(filepath.Dir(abs), 0o755); err != nil {
-		return nil, fmt.Errorf("observation socket %s: %w (choose another observation-path, or \"\" for none)", abs, err)
-	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: abs, Net: "unix"})
-	if err != nil {
-		return nil, fmt.Errorf("observation socket %s: %w (choose another observation-path, or \"\" for none)", abs, cause(err))
-	}
-	if err := os.Chmod(abs, mode); err != nil {
-		l.Close()
-		return nil, fmt.Errorf("observation socket %s: %w", abs, err)
-	}
-	return l, nil
-}
-
-// clear makes way for a new socket.
-func clear(path string) error {
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case info.Mode()&fs.ModeSocket == 0:
-		return errors.New("the file there is not a socket (remove it, or choose another observation-path)")
-	}
-	c, err := net.DialTimeout("unix", path, writeTimeout)
-	switch {
-	case err == nil:
-		c.Close()
-		return fmt.Errorf("%w (set another observation-path for one of the two)", ErrInUse)
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return os.Remove(path)
-	default:
-		return cause(err)
-	}
-}
 
 // cause strips the layers of net errors that repeat the address.
 func cause(err error) error {
