@@ -76,7 +76,7 @@ func New(cfg Config, keys *Keys, cookies [][]byte, now proto.Now, entropy io.Rea
 func (a *Association) Rekey(keys *Keys, cookies [][]byte) {
 	k := *keys
 	a.keys, a.jar, a.authentic, a.refused, a.nak = &k, cookie.Jar{}, false, false, false
-	a.flight.nonce, a.flight.nak = 0, false
+	a.flight.nonce, a.flight.nak, a.flight.cookie = 0, false, nil
 	for _, c := range cookies {
 		a.store(c)
 	}
@@ -127,12 +127,13 @@ func (a *Association) Deadline() proto.Instant {
 }
 
 // SendFailed says that the request in flight did not leave. The poll stays
-// unanswered.
+// unanswered; its cookie, which nobody saw, is unused.
 func (a *Association) SendFailed() Outcome {
 	if !a.flight.open || a.flight.answered {
 		return Outcome{}
 	}
-	a.flight.open = false
+	a.store(a.flight.cookie)
+	a.flight.open, a.flight.cookie = false, nil
 	return Outcome{Closed: true}
 }
 

@@ -28,6 +28,7 @@ type flight struct {
 	open     bool // an answer may still come, or a stamp
 	nonce    uint64
 	uniqueID [proto.UniqueIDLen]byte
+	cookie   []byte        // that pays for it; nil without Network Time Security
 	began    proto.Now     // when the request was built
 	sent     proto.Stamp   // best stamp of its departure
 	stamped  bool          // the shell reported sent

@@ -528,3 +528,28 @@ func TestRekeyDiscardsTheOld(t *testing.T) {
 		t.Errorf("request is not under the new key: %v", err)
 	}
 }
+
+// A request that did not leave showed its cookie to nobody, so a night without
+// a network costs none. Keys that came meanwhile have their own cookies.
+func TestCookieOfAnUnsentRequestIsUnused(t *testing.T) {
+	b := newBench(t, true)
+	for range 20 {
+		b.poll()
+		if o := b.a.SendFailed(); !o.Closed || b.a.Cookies() != 8 {
+			t.Fatalf("%d cookies, %+v", b.a.Cookies(), o)
+		}
+	}
+	b.poll()
+	b.a.Rekey(b.keys(b.contents), b.cookies(3))
+	b.a.SendFailed()
+	if n := b.a.Cookies(); n != 3 {
+		t.Errorf("%d cookies after new keys", n)
+	}
+	b.poll()
+	b.receive(b.answer())
+	held := b.a.Cookies()
+	b.a.SendFailed() // reported late: it was answered
+	if n := b.a.Cookies(); n != held {
+		t.Errorf("%d cookies, had %d", n, held)
+	}
+}

@@ -70,6 +70,7 @@ func (a *Association) poll(now proto.Now, desired int8, soon bool) ([]byte, erro
 	a.flight = flight{
 		open:     true,
 		nonce:    q.nonce,
+		cookie:   q.cookie,
 		began:    now,
 		sent:     proto.Stamp{At: now.Wall, Source: proto.StampDaemon},
 		closes:   now.Mono.Add(min(replyWindow, interval-stampWait)),
@@ -79,8 +80,7 @@ func (a *Association) poll(now proto.Now, desired int8, soon bool) ([]byte, erro
 	return request, nil
 }
 
-// query draws what a request needs. A cookie that was taken is used up even
-// when the request is never sent.
+// query draws what a request needs.
 func (a *Association) query() (query, error) {
 	var q query
 	var err error

@@ -56,7 +56,6 @@ func (e *Engine) startAt(s *source, t *slot, addrs []netip.Addr, port uint16, se
 	rest := slices.DeleteFunc(slices.Clone(addrs[1:]), func(a netip.Addr) bool { return slices.Contains(t.silent, a) })
 	// Should it be silent again, its turn is after all others.
 	t.silent = slices.DeleteFunc(t.silent, func(a netip.Addr) bool { return a == addrs[0] })
-	e.yield(addrs[0])
 	e.start(s, t, netip.AddrPortFrom(addrs[0], port), server, k, cookies)
 	t.live.rest = rest
 }

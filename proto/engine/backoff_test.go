@@ -234,3 +234,68 @@ func TestRejectedRequestsAreRetriedSeldom(t *testing.T) {
 		}
 	}
 }
+
+// A machine that was without a network tries once when there is one again; a
+// server that refuses is not tried the more often for it.
+func TestNetworkChangeAllowsOneTry(t *testing.T) {
+	for class, want := range map[Class]int{ClassDNS: 1, ClassNetwork: 1, ClassRefused: 0, ClassTimeout: 0, ClassRemote: 0} {
+		w := newWorld(t, config(src(ModeNTSPool, "pool.example", 4)))
+		w.keys = func(a ExchangeKeys) Event {
+			return KeyExchangeFailed{Request: a.Request, Failure: Failure{Class: class, Text: "away"}}
+		}
+		w.run(10 * time.Hour)
+		n := len(w.actions)
+		retry := w.row(0).RetryIn
+		w.happen(NetworkChanged{})
+		w.run(12 * time.Second)
+		w.actions = w.actions[n:]
+		if exchanges, _ := all[ExchangeKeys](w); len(exchanges) < want || len(exchanges) > 2*want || retry < 10*time.Minute {
+			t.Errorf("%s: %d exchanges when the network changed, %v early", class, len(exchanges), retry)
+		}
+		// Flapping is no storm.
+		for range 120 {
+			w.happen(NetworkChanged{})
+			w.run(time.Second)
+		}
+		_, at := all[ExchangeKeys](w)
+		for i := 1; i < len(at); i++ {
+			if gap := at[i].Sub(at[i-1]); gap < minKeyRetry {
+				t.Fatalf("%s: exchanges %v apart", class, gap)
+			}
+		}
+	}
+}
+
+// Keys for a server that then refuses are no success either.
+func TestKeysOfServersThatRefuseBackOffAsOne(t *testing.T) {
+	w := newWorld(t, config(src(ModeNTSPool, "pool.example", 4)))
+	h := w.host("192.0.2.1")
+	next := byte(0)
+	w.keys = func(a ExchangeKeys) Event {
+		next++
+		a4 := netip.AddrFrom4([4]byte{198, 51, 100, next})
+		w.hosts[netip.AddrPortFrom(a4, 123)] = h
+		return w.establish(a, h, a4.String())
+	}
+	denied := func() bool {
+		acted := false
+		w.engine.now = w.now()
+		w.engine.lives(func(_ *source, _ *slot, l *live) {
+			if !l.assoc.Answered() {
+				acted = true
+				w.engine.demobilise(l.addr, true)
+			}
+		})
+		w.perform(w.engine.take())
+		return acted
+	}
+	for range 3600 {
+		w.run(oneWay)
+		denied()
+		w.run(time.Second)
+	}
+	_, at := all[ExchangeKeys](w)
+	if len(at) > 20 {
+		t.Errorf("%d exchanges in an hour", len(at))
+	}
+}

@@ -23,6 +23,7 @@ type keying struct {
 	request RequestID // key exchange in flight; 0 for none
 	fresh   bool      // the last exchange gave the live server's keys, not yet proven
 	failure Failure   // of the last try
+	hurried bool      // what hindered it may be over
 	shun    shunned
 
 	keys   *KeysEstablished // whose server's name is being looked up
@@ -54,6 +55,9 @@ func (s *source) ready(t *slot) proto.Instant {
 
 // earliest is when the back-off allows an exchange.
 func (k *keying) earliest(s *source) proto.Instant {
+	if k.hurried { // the last try did not get as far as the server
+		return max(k.backoff.last, s.ke.last).Add(minKeyRetry)
+	}
 	return max(k.backoff.ready(), s.ke.ready(k.backoff.well()))
 }
 
@@ -79,9 +83,14 @@ func (k *keying) watch(e *Engine, s *source, t *slot) {
 	t.listen()
 	l := t.live
 	if l == nil {
+		if k.fresh { // the server was reached, and refused
+			k.fresh = false
+			s.ke.failed(true)
+		}
 		return
 	}
 	if k.fresh && l.assoc.Authentic() {
+		e.yield(l.addr.Addr())
 		k.fresh = false
 		k.backoff.proven()
 		s.ke.proven(k.backoff.last)
@@ -121,7 +130,7 @@ func (k *keying) exchange(e *Engine, s *source, deny []string) {
 		e.noRandomness(err)
 		return
 	}
-	k.request, k.fresh = e.request(), false
+	k.request, k.fresh, k.hurried = e.request(), false, false
 	k.backoff.begin(e.now.Mono)
 	s.ke.begin(e.now.Mono, spread)
 	e.emit(ExchangeKeys{
@@ -199,7 +208,7 @@ func (k *keying) lookedUp(e *Engine, s *source, t *slot, ev LookedUp) {
 // resolved makes the server live at the first address that will do.
 func (k *keying) resolved(e *Engine, s *source, t *slot, addrs []netip.Addr) {
 	ev := k.keys
-	fit := e.candidates(s, t, bounded(elsewhere(addrs, ev.Remote.Addr()), maxSilent), ev.Port)
+	fit := e.candidates(s, t, bounded(s.elsewhere(addrs, ev.Remote.Addr()), maxSilent), ev.Port)
 	if len(fit) == 0 {
 		k.shun.add(ev.Server)
 		k.useless(e, s, Failure{Class: ClassProtocol, Text: "the key exchange named a server that is already in use, refused us, or has no usable address"})
@@ -221,8 +230,8 @@ func (k *keying) resolved(e *Engine, s *source, t *slot, addrs []netip.Addr) {
 
 // elsewhere leaves out the loopback addresses, which only a key exchange on
 // this machine may name: others have no business with what listens on them.
-func elsewhere(addrs []netip.Addr, remote netip.Addr) []netip.Addr {
-	if remote.Unmap().IsLoopback() {
+func (s *source) elsewhere(addrs []netip.Addr, remote netip.Addr) []netip.Addr {
+	if remote.Unmap().IsLoopback() && s.cfg.Route.Proxy == "" {
 		return addrs
 	}
 	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return a.Unmap().IsLoopback() })
@@ -280,6 +289,16 @@ func (keyed) keyExchangeFailed(e *Engine, s *source, ev KeyExchangeFailed) {
 	}
 }
 
-func (keyed) hurry(proto.Instant) {}
-
 func (keyed) pending(s *source, t *slot) pending { return t.keying.pending(s) }
+
+// hurry allows one try to a slot whose last came to nothing on this machine or
+// in its network: the name did not resolve, or there was no route. That cost
+// the key exchange server nothing, and a machine that was away for a night
+// should not wait half a night more. The intervals of what follows stay as they
+// are, and so does the shortest.
+func (keyed) hurry(s *source, _ proto.Instant) {
+	for _, t := range s.slots {
+		k := &t.keying
+		k.hurried = k.hurried || k.request == 0 && (k.failure.Class == ClassDNS || k.failure.Class == ClassNetwork)
+	}
+}

@@ -37,7 +37,7 @@ func (e *Engine) networkChanged(ev NetworkChanged) {
 	}
 	slices.Sort(e.local)
 	for _, s := range e.sources {
-		s.spawner.hurry(e.now.Mono)
+		s.spawner.hurry(s, e.now.Mono)
 	}
 	e.lives(func(_ *source, _ *slot, l *live) {
 		if l.assoc.Unreachable() {

@@ -57,7 +57,7 @@ func (r *resolver) answer(e *Engine, s *source, ev LookedUp) []netip.Addr {
 // well says that the source needs nothing: the back-off starts over.
 func (r *resolver) well() { r.tries, r.failure = 0, Failure{} }
 
-func (r *resolver) hurry(now proto.Instant) {
+func (r *resolver) hurry(_ *source, now proto.Instant) {
 	if r.request == 0 {
 		r.retry = min(r.retry, max(now, r.began.Add(firstLookup)))
 		r.tries = 0

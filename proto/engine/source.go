@@ -52,7 +52,7 @@ type spawner interface {
 	keyExchangeFailed(e *Engine, s *source, ev KeyExchangeFailed)
 	// hurry is called when the network changed: name look-ups that failed
 	// may be worth another try.
-	hurry(now proto.Instant)
+	hurry(s *source, now proto.Instant)
 	// pending describes why a slot has no live source.
 	pending(s *source, slot *slot) pending
 }
@@ -179,7 +179,7 @@ func (*unsupported) deadline(*source) proto.Instant                        { ret
 func (*unsupported) lookedUp(*Engine, *source, LookedUp)                   {}
 func (*unsupported) keysEstablished(*Engine, *source, KeysEstablished)     {}
 func (*unsupported) keyExchangeFailed(*Engine, *source, KeyExchangeFailed) {}
-func (*unsupported) hurry(proto.Instant)                                   {}
+func (*unsupported) hurry(*source, proto.Instant)                          {}
 func (*unsupported) pending(*source, *slot) pending {
 	return pending{condition: NotSupported, retry: proto.Never, failure: Failure{Class: ClassNotSupported, Text: "this build cannot use sources of this mode"}}
 }
