@@ -26,6 +26,7 @@ func scenarios(long bool) []scenario {
 		{"boot", 2 * time.Minute, boots},
 		{"steer", 4 * time.Minute, steers},
 		{"readme", 5 * time.Minute, transcript},
+		{"life", 8 * time.Minute, lives},
 		{"unsafe", 3*time.Minute + story, func(ctx context.Context, m *machine) (string, error) { return unsafe(ctx, m, story) }},
 	}
 }
