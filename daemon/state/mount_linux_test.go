@@ -1,0 +1,134 @@
+package state
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// mounted is set in the environment of a test binary that runs in a mount
+// namespace of its own.
+const mounted = "STATE_TEST_MOUNTED"
+
+// inside runs the test once more in a mount namespace of its own, where it may
+// mount what it likes. It reports whether it is there.
+func inside(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(mounted) != "" {
+		return true
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), mounted+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	}
+	out, err := cmd.CombinedOutput()
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) || bytes.Contains(out, []byte("no mounts here")) {
+		t.Skipf("no namespaces here: %v", err)
+	}
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	return false
+}
+
+// tiny mounts a file system of 64 KiB in memory.
+func tiny(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skipf("no mounts here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// fillDisk takes what room there is.
+func fillDisk(t *testing.T, dir string) string {
+	t.Helper()
+	path := filepath.Join(dir, "ballast")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestAFullDiskLosesNothing: the old content stays, the error says so in one
+// line, and once there is room again the next write succeeds.
+func TestAFullDiskLosesNothing(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	dir := tiny(t)
+	path := filepath.Join(dir, "keys")
+	old, replacement := bytes.Repeat([]byte("old "), 100), bytes.Repeat([]byte("new "), 5000)
+	if err := WriteFile(path, old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ballast := fillDisk(t, dir)
+	for range 3 {
+		err := WriteFile(path, replacement, 0o600)
+		if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "make room on the disk") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("got %v", err)
+		}
+		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, old) {
+			t.Errorf("the file holds %d octets, %v", len(got), err)
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 2 {
+		t.Errorf("%d entries, %v", len(entries), err)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(path, replacement, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, replacement) {
+		t.Errorf("the file holds %d octets, %v", len(got), err)
+	}
+}
+
+// TestAReadOnlyFileSystemLosesNothing: not even for root.
+func TestAReadOnlyFileSystemLosesNothing(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	dir := tiny(t)
+	path := filepath.Join(dir, "keys")
+	if err := WriteFile(path, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	err := WriteFile(path, []byte("new"), 0o600)
+	if !errors.Is(err, syscall.EROFS) || !strings.Contains(err.Error(), "read-only") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %v", err)
+	}
+	if got, err := ReadFile(path, 10); err != nil || string(got) != "old" {
+		t.Errorf("the file holds %q, %v", got, err)
+	}
+	Sweep(path)
+	alone(t, path)
+}
