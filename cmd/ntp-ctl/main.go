@@ -37,7 +37,7 @@ func root() *cobra.Command {
 	cmd.PersistentFlags().StringVarP(&f.config, "config", "c", "", "configuration file (default "+defaultConfig+")")
 	cmd.PersistentFlags().StringVarP(&f.format, "format", "f", "table", "format of status: table, plain (as ntpd-rs prints it) or prometheus")
 	cli.Version(cmd, version.Release)
-	cmd.AddCommand(statusCommand(f), validateCommand(f))
+	cmd.AddCommand(statusCommand(f), validateCommand(f), queryCommand(), ntsCheckCommand())
 	return cmd
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ntpd-go/ntpd-go/daemon"
 	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/internal/cli"
 )
@@ -35,7 +34,7 @@ func validate(cmd *cobra.Command, file string) error {
 	cfg, problems := config.Parse(file, data)
 	var fileWarnings []config.Warning
 	if len(problems) == 0 {
-		fileWarnings, problems = daemon.CheckFiles(cfg, time.Now())
+		fileWarnings, problems = checkFiles(cfg, time.Now())
 	}
 	for _, p := range problems {
 		fmt.Fprintf(out, "error: %v\n", p)

@@ -45,7 +45,7 @@ func watch(cmd *cobra.Command, path string, f *flags, sf *statusFlags) error {
 		w.keys(ctx, stop)
 	}
 	resized := make(chan os.Signal, 1)
-	signal.Notify(resized, syscall.SIGWINCH)
+	onResize(resized)
 	defer signal.Stop(resized)
 	tick := time.NewTicker(sf.every)
 	defer tick.Stop()

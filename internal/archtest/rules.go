@@ -53,6 +53,7 @@ var Rooms = []Rule{
 	{Package: "daemon/netio", Internal: []string{"proto", "proto/engine"}},
 	{Package: "daemon/serve", Internal: []string{"daemon/netio", "proto", "proto/cookie", "proto/server"}},
 	{Package: "daemon/observe", Internal: []string{"proto", "proto/engine"}},
+	{Package: "daemon/probe", Internal: []string{"nts", "nts/ke", "proto", "proto/aead"}},
 	{Package: "internal/jsonschema"},
 	{Package: "internal/version"},
 	{Package: "internal/cli"},
