@@ -70,6 +70,10 @@ keys: ## make the public-on-purpose keys in test-keys/ anew
 	cd test-keys && ./gen-cert.sh end
 
 clean: ## remove what was built
+.PHONY: prometheus
+prometheus: build ## test alerts, dashboard and metrics with a real Prometheus (installs a Debian package)
+	$(GO) run ./test/prometheus
+
 	rm -rf $(BIN)
 
 ci: ## run what continuous integration runs
