@@ -84,10 +84,14 @@ func (a *Association) Rekey(keys *Keys, cookies [][]byte) {
 
 // store puts a cookie into the jar if it can be of use.
 func (a *Association) store(c []byte) {
-	if len(c) > 0 && len(c) <= maxCookieLen {
+	if UsableCookie(c) {
 		a.jar.Put(c)
 	}
 }
+
+// UsableCookie reports whether a cookie has a length with which it can be sent:
+// 1 to 1024 octets.
+func UsableCookie(c []byte) bool { return len(c) > 0 && len(c) <= maxCookieLen }
 
 // Advance does what is due: it ends an exchange whose time is over, and
 // polls. desired is the poll exponent that the discipline wants; soon asks to

@@ -334,7 +334,25 @@ func TestDenyListFitsARequest(t *testing.T) {
 	}
 	s := w.engine.sources[0]
 	t0 := s.slots[39]
-	if !t0.live.assoc.Unreachable() || !slices.Contains(t0.deny(s), t0.live.server) {
+	if !t0.live.assoc.Unreachable() || !slices.Contains(w.engine.deny(s, t0), t0.live.server) {
 		t.Error("the silent server itself is not denied")
+	}
+}
+
+// Two sources that name one pool have servers that all differ.
+func TestTwoSourcesOfOnePool(t *testing.T) {
+	w := newWorld(t, config(src(ModeNTSPool, "pool.example", 2), src(ModeNTSPool, "pool.example", 2)))
+	names := []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"}
+	for _, n := range names {
+		w.host(n)
+	}
+	w.keys = poolOf(w, names...)
+	w.run(30 * time.Second)
+	if w.live() != 4 {
+		t.Errorf("%d live", w.live())
+	}
+	d := denies(w)
+	if last := d[len(d)-1]; len(last) != 3 || len(d) > 6 {
+		t.Errorf("denied %v", d)
 	}
 }

@@ -171,8 +171,8 @@ func (k *keying) fail(e *Engine, s *source, f Failure) {
 // was named (RFC 8915 section 4.1.7), or whatever the name resolves to.
 func (k *keying) established(e *Engine, s *source, t *slot, ev KeysEstablished) {
 	k.request = 0
-	if len(ev.Cookies) == 0 || !ev.Algorithm.Supported() || ev.Server == "" || ev.Port == 0 {
-		k.useless(e, s, Failure{Class: ClassProtocol, Text: "the key exchange gave no cookies, server or known algorithm; tell the server's operator"})
+	if !slices.ContainsFunc(ev.Cookies, func(c Secret) bool { return client.UsableCookie(c) }) || !ev.Algorithm.Supported() || ev.Server == "" || ev.Port == 0 {
+		k.useless(e, s, Failure{Class: ClassProtocol, Text: "the key exchange gave no cookie of use, no server or no known algorithm; tell the server's operator"})
 		return
 	}
 	if sameName(k.shun.names, ev.Server) {

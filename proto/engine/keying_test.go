@@ -155,7 +155,13 @@ func TestNameOfTheNTPServer(t *testing.T) {
 
 func TestUselessKeys(t *testing.T) {
 	for name, spoil := range map[string]func(*KeysEstablished){
-		"no cookies":        func(k *KeysEstablished) { k.Cookies = nil },
+		"no cookies": func(k *KeysEstablished) { k.Cookies = nil },
+		"endless cookies": func(k *KeysEstablished) {
+			for i := range k.Cookies {
+				k.Cookies[i] = make([]byte, 4096)
+			}
+		},
+		"empty cookies":     func(k *KeysEstablished) { k.Cookies = []Secret{{}} },
 		"unknown algorithm": func(k *KeysEstablished) { k.Algorithm = 4711 },
 		"short key":         func(k *KeysEstablished) { k.C2S = k.C2S[:16] },
 		"long key":          func(k *KeysEstablished) { k.S2C = append(k.S2C, 1) },

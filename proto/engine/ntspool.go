@@ -15,7 +15,7 @@ func (ntsPoolSpawner) work(e *Engine, s *source) {
 	for _, t := range s.slots {
 		due := t.keying.work(e, s, t)
 		if due && !busy(s) {
-			t.keying.exchange(e, s, t.deny(s))
+			t.keying.exchange(e, s, e.deny(s, t))
 		}
 	}
 }
@@ -57,12 +57,12 @@ func (h *shunned) useless() {
 	}
 }
 
-// deny names the servers that the pool is not to give for a slot: those of
-// the other slots, and those that the slot had no luck with, among them its
-// own when that does not answer at any address. Sorted, each once. The list is
-// no longer than fits a request that every server must take; what matters most
-// stays in it.
-func (t *slot) deny(s *source) []string {
+// deny names the servers that the pool is not to give for a slot: those of all
+// other slots that the pool fills, and those that the slot had no luck with,
+// among them its own when that does not answer at any address. Sorted, each
+// once. The list is no longer than fits a request that every server must take;
+// what matters most stays in it.
+func (e *Engine) deny(s *source, t *slot) []string {
 	k := &t.keying
 	if l := t.live; l != nil && l.assoc.Unreachable() && len(l.rest) == 0 && !k.shun.pardon {
 		k.shun.add(l.server)
@@ -78,11 +78,11 @@ func (t *slot) deny(s *source) []string {
 	if n := len(k.shun.names); n > 0 {
 		add(k.shun.names[n-1]) // the last of them
 	}
-	for _, u := range s.slots {
-		if u.live != nil && u != t {
-			add(u.live.server)
+	e.lives(func(other *source, u *slot, l *live) {
+		if other.ke == s.ke && u != t {
+			add(l.server)
 		}
-	}
+	})
 	for _, n := range k.shun.names {
 		add(n)
 	}
