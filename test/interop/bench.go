@@ -26,7 +26,7 @@ var (
 	addrPool   = netip.MustParseAddr("10.77.0.3")
 	addrClient = netip.MustParseAddr("10.77.0.9")
 
-	benchNames = map[string]netip.Addr{"server.test": addrServer, "second.test": addrSecond, "pool.test": addrPool}
+	benchNames = map[string]netip.Addr{"server.test": addrServer, "second.test": addrSecond, "pool.test": addrPool, nameServer6: addrServer6}
 )
 
 func newWorld(o options) (*world, error) {
@@ -89,8 +89,8 @@ func makeCertificates(dir string) error {
 	if err := wrong.WriteRoot(filepath.Join(dir, "wrong-ca.pem")); err != nil {
 		return err
 	}
-	for leaf, name := range map[string]string{"server": "server.test", "second": "second.test", "pool": "pool.test"} {
-		if err := authority.WriteLeaf(dir, leaf, name); err != nil {
+	for leaf, names := range map[string][]string{"server": {"server.test", nameServer6}, "second": {"second.test"}, "pool": {"pool.test"}} {
+		if err := authority.WriteLeaf(dir, leaf, names...); err != nil {
 			return err
 		}
 	}
@@ -128,7 +128,10 @@ func (w *world) newBench(dir string) (*bench, error) {
 		return nil, err
 	}
 	on := func(addr netip.Addr) netip.Prefix { return netip.PrefixFrom(addr, 24) }
-	err = lab.Wire(b.server, b.client, []netip.Prefix{on(addrServer), on(addrSecond), on(addrPool)}, []netip.Prefix{on(addrClient)})
+	on6 := func(addr netip.Addr) netip.Prefix { return netip.PrefixFrom(addr, 64) }
+	err = lab.Wire(b.server, b.client,
+		[]netip.Prefix{on(addrServer), on(addrSecond), on(addrPool), on6(addrServer6)},
+		[]netip.Prefix{on(addrClient), on6(addrClient6)})
 	if err != nil {
 		b.close()
 		return nil, err

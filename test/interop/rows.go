@@ -37,6 +37,14 @@ func (w *world) rows() []row {
 		rows = append(rows, pairs(p, us)...)
 		rows = append(rows, poolRows(us, p)...)
 	}
+	six := ours6{us}
+	for _, p := range w.peers() {
+		if c, ok := p.(chrony); ok {
+			rows = append(rows, pairs6(six, c)...)
+			rows = append(rows, pairs6(c, six)...)
+		}
+	}
+	rows = append(rows, pairs6(six, six)...)
 	rows = append(rows, pairs(us, us)...)
 	rows = append(rows, poolRows(us, us)...)
 	for _, p := range w.peers() {
