@@ -301,6 +301,14 @@ func TestOnlyALocalKeyExchangeNamesLoopback(t *testing.T) {
 			if w.live() != want {
 				t.Errorf("%s named by %s: %d live", server, remote, w.live())
 			}
+			// A proxy on this machine does not make what is behind it local.
+			s := src(ModeNTS, "ke.example", 1)
+			s.Route.Proxy = "socks5://127.0.0.1:1080"
+			w.happen(Reconfigured{Config: config(s)})
+			w.run(time.Minute)
+			if w.live() != 0 {
+				t.Errorf("%s named by %s behind a proxy: %d live", server, remote, w.live())
+			}
 		}
 	}
 }

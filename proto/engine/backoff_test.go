@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"math"
 	"net/netip"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/proto"
+	"github.com/ntpd-go/ntpd-go/proto/server"
 	"pgregory.net/rapid"
 )
 
@@ -266,36 +268,57 @@ func TestNetworkChangeAllowsOneTry(t *testing.T) {
 	}
 }
 
-// Keys for a server that then refuses are no success either.
-func TestKeysOfServersThatRefuseBackOffAsOne(t *testing.T) {
-	w := newWorld(t, config(src(ModeNTSPool, "pool.example", 4)))
-	h := w.host("192.0.2.1")
-	next := byte(0)
-	w.keys = func(a ExchangeKeys) Event {
-		next++
-		a4 := netip.AddrFrom4([4]byte{198, 51, 100, next})
-		w.hosts[netip.AddrPortFrom(a4, 123)] = h
-		return w.establish(a, h, a4.String())
-	}
-	denied := func() bool {
-		acted := false
-		w.engine.now = w.now()
-		w.engine.lives(func(_ *source, _ *slot, l *live) {
-			if !l.assoc.Answered() {
-				acted = true
-				w.engine.demobilise(l.addr, true)
-			}
-		})
-		w.perform(w.engine.take())
-		return acted
-	}
-	for range 3600 {
-		w.run(oneWay)
-		denied()
-		w.run(time.Second)
-	}
-	_, at := all[ExchangeKeys](w)
-	if len(at) > 20 {
-		t.Errorf("%d exchanges in an hour", len(at))
-	}
+// Keys for a server that then refuses are no success, nor is a server that is
+// in use already: the slots of a pool back off as one.
+func TestUselessServersBackOffAsOne(t *testing.T) {
+	t.Run("refuse", func(t *testing.T) {
+		w := newWorld(t, config(src(ModeNTSPool, "pool.example", 4)))
+		h := w.host("192.0.2.1")
+		access, err := server.NewAccessList(server.Rule{Filter: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, Action: server.Deny}, server.Everyone())
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.responder = server.New(server.Config{Versions: server.Version3And4, Access: access}, seed(2))
+		next := byte(0)
+		w.keys = func(a ExchangeKeys) Event {
+			next++
+			name := netip.AddrFrom4([4]byte{198, 51, 100, next})
+			w.hosts[netip.AddrPortFrom(name, 123)] = h
+			return w.establish(a, h, name.String())
+		}
+		w.run(12 * time.Hour)
+		_, at := all[ExchangeKeys](w)
+		if int(next) != len(h.asked) || len(w.incidents("kiss-deny")) != len(at) {
+			t.Errorf("%d exchanges, %d requests, %d refusals", len(at), len(h.asked), len(w.incidents("kiss-deny")))
+		}
+		first := slices.IndexFunc(at, func(i proto.Instant) bool { return i.Sub(at[0]) > time.Second })
+		if first > 4 {
+			t.Errorf("%d exchanges at once", first)
+		}
+		gaps(t, at[first-1:])
+	})
+	t.Run("in use", func(t *testing.T) {
+		w := newWorld(t, config(src(ModeNTSPool, "pool.example", 4)))
+		h := w.host("192.0.2.1")
+		w.mute()
+		w.keys = func(a ExchangeKeys) Event { return w.establish(a, h, "192.0.2.1") }
+		w.run(12 * time.Hour)
+		_, at := all[ExchangeKeys](w)
+		gaps(t, at[1:])
+	})
+	t.Run("in use under another name", func(t *testing.T) {
+		w := newWorld(t, config(src(ModeNTSPool, "pool.example", 4)))
+		h := w.host("192.0.2.1")
+		w.mute()
+		n := 0
+		w.keys = func(a ExchangeKeys) Event {
+			n++
+			name := fmt.Sprintf("n%d.example", n)
+			w.name(name, "192.0.2.1")
+			return w.establish(a, h, name)
+		}
+		w.run(12 * time.Hour)
+		_, at := all[ExchangeKeys](w)
+		gaps(t, at[1:])
+	})
 }
