@@ -364,3 +364,22 @@ func TestTwoSourcesOfOnePool(t *testing.T) {
 		t.Errorf("denied %v", d)
 	}
 }
+
+// A name that leads to a server in use elsewhere is not asked for again.
+func TestANameOfAServerInUseIsDenied(t *testing.T) {
+	w := newWorld(t, config(src(ModeNTS, "ke.example", 1), src(ModeNTSPool, "pool.example", 1)))
+	one, two := w.host("192.0.2.1"), w.host("192.0.2.2")
+	w.name("a.example", "192.0.2.1")
+	w.name("b.example", "192.0.2.2")
+	pool := named(w, two, "a.example", "b.example")
+	w.keys = func(a ExchangeKeys) Event {
+		if a.Host == "ke.example" {
+			return w.establish(a, one, "192.0.2.1")
+		}
+		return pool(a)
+	}
+	w.run(30 * time.Second)
+	if r := w.row(1); r.Addr.Addr() != addr("192.0.2.2") || r.Reach == 0 {
+		t.Errorf("row %+v, denied %v", r, denies(w))
+	}
+}

@@ -322,3 +322,32 @@ func TestUselessServersBackOffAsOne(t *testing.T) {
 		gaps(t, at[1:])
 	})
 }
+
+// A machine that starts with a wrong clock takes good certificates for expired.
+// Once another source has set the clock it tries again, and not days later.
+func TestCertificatesAreTriedAgainWhenTheClockIsSet(t *testing.T) {
+	w := newWorld(t, config(src(ModeNTS, "ke.example", 1), src(ModeServer, "192.0.2.2", 1)))
+	w.wrong = -3 * 3600 * proto.Second
+	h, plain := w.host("192.0.2.1"), w.host("192.0.2.2")
+	plain.down = true
+	w.keys = func(a ExchangeKeys) Event {
+		if w.wrong < -proto.Second {
+			return KeyExchangeFailed{Request: a.Request, Failure: Failure{Class: ClassCertExpired, Text: "the certificate is not valid yet"}}
+		}
+		return w.establish(a, h, "192.0.2.1")
+	}
+	w.run(12 * time.Hour)
+	if r := w.row(0); r.RetryIn < 10*time.Minute {
+		t.Fatalf("row %+v", r)
+	}
+	plain.down = false
+	for range 3000 {
+		if w.run(time.Second); w.wrong > -proto.Second {
+			break
+		}
+	}
+	w.run(11 * time.Second)
+	if r := w.row(0); r.Reach == 0 {
+		t.Errorf("clock %v wrong, row %+v", w.wrong, r)
+	}
+}

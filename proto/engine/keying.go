@@ -291,14 +291,18 @@ func (keyed) keyExchangeFailed(e *Engine, s *source, ev KeyExchangeFailed) {
 
 func (keyed) pending(s *source, t *slot) pending { return t.keying.pending(s) }
 
-// hurry allows one try to a slot whose last came to nothing on this machine or
-// in its network: the name did not resolve, or there was no route. That cost
-// the key exchange server nothing, and a machine that was away for a night
-// should not wait half a night more. The intervals of what follows stay as they
-// are, and so does the shortest.
+// hurry allows a slot one try whose last failed for one of some reasons that
+// may be over. They are reasons that cost the key exchange server little: the
+// name did not resolve, there was no route, this machine's clock was wrong. A
+// machine that was away for a night should not wait half a night more. The
+// intervals of what follows stay as they are, and so does the shortest.
+func (k *keying) hurry(classes ...Class) {
+	k.hurried = k.hurried || k.request == 0 && slices.Contains(classes, k.failure.Class)
+}
+
+// hurry is for when the network changed.
 func (keyed) hurry(s *source, _ proto.Instant) {
 	for _, t := range s.slots {
-		k := &t.keying
-		k.hurried = k.hurried || k.request == 0 && (k.failure.Class == ClassDNS || k.failure.Class == ClassNetwork)
+		t.keying.hurry(ClassDNS, ClassNetwork)
 	}
 }

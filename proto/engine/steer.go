@@ -76,9 +76,12 @@ func (e *Engine) steerApplied(ev SteerApplied) {
 
 // clockMoved drops the measurements of exchanges that straddle a step: their
 // stamps are of two timescales, and which is which cannot be told when the
-// step was backwards.
+// step was backwards. A certificate that was outside its validity may be inside
+// it now: a machine that starts without a clock learns the time from whom it
+// can, and should then not wait long for those that it can trust.
 func (e *Engine) clockMoved(at proto.Instant) {
 	e.lives(func(_ *source, _ *slot, l *live) { l.assoc.ClockMoved(at) })
+	e.slots(func(_ *source, t *slot) { t.keying.hurry(ClassCertExpired) })
 }
 
 func (e *Engine) steerFailed(ev SteerFailed) {
