@@ -9,7 +9,7 @@ COMMANDS := ntp-daemon nts-pool-ke ntp-ctl ntp-metrics-exporter
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.11.4
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test race fmt vet lint fuzz interop vm vm-long bench bench-pool accuracy bench-go keys clean ci
+.PHONY: help build install demo test race fmt vet lint fuzz interop vm vm-long vm-duel bench bench-pool accuracy bench-go keys clean ci
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,10 @@ race: ## run the tests under the race detector
 fmt: ## format all Go files
 	gofmt -w $$(git ls-files '*.go')
 
+.PHONY: cross
+cross: ## build ntp-ctl for other systems: query and nts-check run on all of them
+	for os in windows darwin freebsd openbsd netbsd; do GOOS=$$os CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/ntp-ctl || exit 1; done
+
 vet: ## check formatting and vet
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
@@ -51,6 +55,9 @@ vm: build ## steer a real kernel clock in a virtual machine (installs Debian pac
 vm-long: build ## the same with the five-minute run of the pool example
 	$(GO) run ./test/vm -long
 
+vm-duel: build ## let ours and chrony steer five virtual machines each, in turns, and compare
+	$(GO) run ./test/vm -duel 5
+
 bench: build ## measure the server beside chrony and the floor (installs Debian packages, needs root), write docs/benchmarks.md
 	$(GO) run ./test/load -write docs/benchmarks.md
 
@@ -63,6 +70,10 @@ accuracy: ## simulate SCENARIOS (files) with SEEDS; table and pictures in docs/a
 soak-server: build ## load the server for ten minutes while keys rotate and the configuration is read anew
 	$(GO) run ./test/load -soak 10m
 
+.PHONY: prometheus
+prometheus: build ## test alerts, dashboard and metrics with a real Prometheus (installs a Debian package)
+	$(GO) run ./test/prometheus
+
 bench-go: ## benchmark the hot functions
 	$(GO) test -run '^$$' -bench . -benchmem ./proto/... ./nts/... ./clock/...
 
@@ -70,10 +81,6 @@ keys: ## make the public-on-purpose keys in test-keys/ anew
 	cd test-keys && ./gen-cert.sh end
 
 clean: ## remove what was built
-.PHONY: prometheus
-prometheus: build ## test alerts, dashboard and metrics with a real Prometheus (installs a Debian package)
-	$(GO) run ./test/prometheus
-
 	rm -rf $(BIN)
 
 ci: ## run what continuous integration runs

@@ -60,6 +60,11 @@ func build(dir string, o options) (*image, error) {
 		return nil, err
 	}
 	addSystem(&a)
+	if o.duel > 0 {
+		if err := addChrony(&a); err != nil {
+			return nil, err
+		}
+	}
 	if err := addTree(&a, o.extra); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@
 //	go run ./test/vm              every scenario, the long ones shortened
 //	go run ./test/vm -long        every scenario in full
 //	go run ./test/vm -run steer   only the scenarios whose name matches
+//	go run ./test/vm -duel 5      ours and chrony in turns, five machines each
 //
 // It needs Linux, root and the commands in bin/. On its first run it builds a Debian folder and unpacks qemu, a kernel and
 // chrony into it (package archive, about two minutes); nothing but debootstrap and iproute2 is installed on the machine, and
@@ -27,6 +28,7 @@ type options struct {
 	bin, project, extra string
 	match               *regexp.Regexp
 	long, keep          bool
+	duel                int
 }
 
 func main() {
@@ -39,6 +41,7 @@ func main() {
 	flag.StringVar(&pattern, "run", "", "run only the scenarios whose name matches this regular expression")
 	flag.BoolVar(&o.long, "long", false, "run long scenarios in full")
 	flag.BoolVar(&o.keep, "keep", false, "keep logs of green scenarios too")
+	flag.IntVar(&o.duel, "duel", 0, "let ours and chrony steer so many machines each, in turns, and compare")
 	flag.Parse()
 	var err error
 	if o.match, err = regexp.Compile(pattern); err != nil {
@@ -65,6 +68,9 @@ func run(ctx context.Context, o options) (failed int, err error) {
 	}
 	if err := lab.NeedTools(say, "ip"); err != nil {
 		return 0, err
+	}
+	if o.duel > 0 {
+		return 0, duel(ctx, o)
 	}
 	var chosen []scenario
 	for _, s := range scenarios(o.long) {
