@@ -383,3 +383,25 @@ func TestANameOfAServerInUseIsDenied(t *testing.T) {
 		t.Errorf("row %+v, denied %v", r, denies(w))
 	}
 }
+
+// Who was denied because it did not answer is welcome again once another one
+// does.
+func TestShunnedServersAreForgottenWhenAnotherWorks(t *testing.T) {
+	w := newWorld(t, config(src(ModeNTSPool, "pool.example", 1)))
+	a, b := w.host("192.0.2.1"), w.host("192.0.2.2")
+	w.mute()
+	a.down = true
+	w.keys = poolOf(w, "192.0.2.1", "192.0.2.2")
+	w.run(time.Minute)
+	if r := w.row(0); r.Addr.Addr() != addr("192.0.2.2") || r.Reach == 0 {
+		t.Fatalf("row %+v", r)
+	}
+	a.down, b.down = false, true
+	w.run(12 * time.Hour)
+	if r := w.row(0); r.Addr.Addr() != addr("192.0.2.1") || r.Reach == 0 {
+		t.Errorf("row %+v", r)
+	}
+	if d := denies(w); len(d) != 3 || !slices.Equal(d[2], []string{"192.0.2.2"}) {
+		t.Errorf("denied %v", d)
+	}
+}

@@ -171,6 +171,45 @@ func TestSmallPoolStillReplacesItsMembers(t *testing.T) {
 	}
 }
 
+// An outage takes all members of a pool and its key exchange: slots that were
+// well retry as one client, too.
+func TestOutageOfAWholePoolBacksOffAsOne(t *testing.T) {
+	names := []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"}
+	w := newWorld(t, config(src(ModeNTSPool, "pool.example", 4)))
+	for _, n := range names {
+		w.host(n)
+	}
+	w.mute()
+	w.keys = poolOf(w, names...)
+	w.run(time.Hour)
+	w.keys = refused
+	for _, h := range w.hosts {
+		h.down = true
+	}
+	n := len(w.actions)
+	w.run(24 * time.Hour)
+	w.actions = w.actions[n:]
+	_, at := all[ExchangeKeys](w)
+	gaps(t, at)
+	if len(at) < 10 {
+		t.Errorf("%d exchanges in a day", len(at))
+	}
+}
+
+// Keys of an earlier exchange prove nothing about the one that failed after it.
+func TestOnlyTheLastExchangeProvesTheServerGood(t *testing.T) {
+	k := &keyServer{}
+	k.begin(10, 0)
+	k.begin(20, 0)
+	k.failed(false)
+	if k.proven(10); k.n != 1 {
+		t.Error("an earlier exchange ended the waiting")
+	}
+	if k.proven(20); k.n != 0 {
+		t.Error("the last exchange did not end the waiting")
+	}
+}
+
 // A change of the configuration is tried soon, but not at once: whoever
 // reloads every second is no storm.
 func TestReconfigurationDoesNotEndTheBackOff(t *testing.T) {
