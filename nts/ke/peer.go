@@ -40,6 +40,9 @@ type Peer struct {
 // Remote is the address of the client.
 func (p *Peer) Remote() netip.AddrPort { return p.remote }
 
+// ServerName is the name by which the client came, or empty if it said none.
+func (p *Peer) ServerName() string { return p.state.ServerName }
+
 // Deadline is when the running exchange must be over.
 func (p *Peer) Deadline() time.Time { return p.deadline }
 

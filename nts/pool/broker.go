@@ -22,7 +22,8 @@ const prepareTimeout = time.Second
 // broker finds a source for each client.
 type broker struct {
 	members atomic.Pointer[[]*member] // in the order of the configuration
-	uniform func(uint64) uint64       // a random number below its argument
+	rules   atomic.Pointer[Rules]
+	uniform func(uint64) uint64 // a random number below its argument
 
 	strange *slog.Logger // about what a stranger can cause
 }
@@ -32,14 +33,14 @@ var errNoSource = errors.New("no time source could be used")
 
 // serve answers one client. The error is for the log; the response is there in
 // every case.
-func (b *broker) serve(ctx context.Context, q nts.KeyExchange, from family, export nts.Exporter) (nts.Response, error) {
+func (b *broker) serve(ctx context.Context, q nts.KeyExchange, who asker, export nts.Exporter) (nts.Response, error) {
 	if !slices.Contains(q.Protocols, nts.NTPv4) {
 		return nts.NoOverlap{}, nil
 	}
 	keys := &handover{export: export}
 	overlap := true // false once a source answered and had no algorithm in common
 	last := errors.New("the client denies all of them")
-	draw, legs := b.draw(q, from)
+	draw, legs := b.draw(q, who)
 	tried, seen := 0, 0
 	for tried < mostPicks && ctx.Err() == nil {
 		i, ok := draw.next(b.uniform)
@@ -58,7 +59,7 @@ func (b *broker) serve(ctx context.Context, q nts.KeyExchange, from family, expo
 			continue
 		}
 		tried++
-		conn, algorithm, err := b.prepare(ctx, leg, q, len(draw.left) == 0)
+		conn, algorithm, err := b.prepare(ctx, leg, q, who, len(draw.left) == 0)
 		if errors.Is(err, errNoCommon) {
 			overlap, last = false, err
 			continue
@@ -87,33 +88,41 @@ func (b *broker) serve(ctx context.Context, q nts.KeyExchange, from family, expo
 
 // draw begins a draw among the sources for a client, with their legs in the
 // client's family.
-func (b *broker) draw(q nts.KeyExchange, from family) (*drawing, []*leg) {
-	members := *b.members.Load()
-	now := time.Now()
-	out := deniedBy(q, members)
-	owners := make(map[string]bool) // of what the client has already
-	for i, m := range members {
-		if out[i] && m.source.Owner != "" {
-			owners[m.source.Owner] = true
+func (b *broker) draw(q nts.KeyExchange, who asker) (*drawing, []*leg) {
+	rules, members, now := b.rules.Load(), *b.members.Load(), time.Now()
+	out := make([]bool, len(members))
+	var owners map[int]bool // of what the client has already
+	if len(who.deny) > 0 {
+		owners = make(map[int]bool)
+		for i, m := range members {
+			if out[i] = m.goesBy(who.deny); out[i] && m.owner != 0 {
+				owners[m.owner] = true
+			}
 		}
 	}
-	wished := map[string]bool{nts.CanonicalServer(q.Server): q.Server != ""}
+	var wished map[string]bool
+	if q.Server != "" {
+		wished = map[string]bool{nts.CanonicalServer(q.Server): true}
+	}
 	candidates, legs := make([]candidate, len(members)), make([]*leg, len(members))
 	for i, m := range members {
-		if legs[i] = m.legs[from]; legs[i] == nil {
+		if legs[i] = m.legs[who.family]; legs[i] == nil {
 			out[i] = true
 		}
 		if out[i] {
 			continue
 		}
-		candidates[i] = candidate{
-			weight: m.source.Weight,
-			health: legs[i].health(now),
-			wished: q.Server != "" && m.goesBy(wished),
-			known:  owners[m.source.Owner],
-		}
+		c := candidate{weight: m.source.Weight, owner: m.owner, known: owners[m.owner], tier: tierOf(who.place, m.place)}
+		c.health, c.quality = legs[i].health(now)
+		c.wished = wished != nil && m.goesBy(wished)
+		candidates[i] = c
 	}
-	return newDrawing(candidates, out), legs
+	d := newDrawing(candidates, out)
+	if who.shard != allShards {
+		d.only(func(i int) bool { return shardOf(members[i].source, rules.Shards) == who.shard })
+	}
+	d.arrange(rules.OwnerPercent)
+	return d, legs
 }
 
 var (
@@ -132,7 +141,7 @@ var (
 // source supports, picks the algorithm and connects. It may take half of the
 // time that is left, so that another source can be tried after it; the last
 // one that is left may wait longer for a connection.
-func (b *broker) prepare(ctx context.Context, l *leg, q nts.KeyExchange, last bool) (*upstreamConn, nts.SupportedAlgorithm, error) {
+func (b *broker) prepare(ctx context.Context, l *leg, q nts.KeyExchange, who asker, last bool) (*upstreamConn, nts.SupportedAlgorithm, error) {
 	var none nts.SupportedAlgorithm
 	limit := prepareTimeout
 	if deadline, ok := ctx.Deadline(); ok {
@@ -148,7 +157,7 @@ func (b *broker) prepare(ctx context.Context, l *leg, q nts.KeyExchange, last bo
 	if !ok {
 		return nil, none, errNoCommon
 	}
-	if l.denies(ctx, q) {
+	if l.isDenied(ctx, who) {
 		return nil, none, errDenied
 	}
 	wait := slotWait
@@ -198,8 +207,10 @@ func (b *broker) fetch(ctx context.Context, keys *handover, conn *upstreamConn, 
 // send makes one exchange with the keys, and a second one over a new
 // connection if the first was never heard.
 func (b *broker) send(ctx context.Context, c *commitment, conn *upstreamConn) (nts.Established, error) {
+	began := time.Now()
 	est, err := c.send(ctx, conn)
 	if err == nil {
+		conn.timed(time.Since(began))
 		conn.done(est.KeepAlive)
 		return est, nil
 	}

@@ -155,7 +155,7 @@ func TestDeadlineAfterTheKeys(t *testing.T) {
 		if took := time.Since(began); took < 4*time.Second || took > 5*time.Second {
 			t.Errorf("took %v", took)
 		}
-		if l := (*w.pool.broker.members.Load())[0].legs[ipv4]; l.health(time.Now()) != suspected {
+		if l := (*w.pool.broker.members.Load())[0].legs[ipv4]; healthOf(l) != suspected {
 			t.Error("a source that let a client wait for seconds is not suspected")
 		}
 		time.Sleep(time.Minute)
@@ -182,7 +182,7 @@ func TestBlame(t *testing.T) {
 		w.add()
 		l := newMember(w.sources[0].asSource(), &upstream{log: w.logger()}).legs[ipv4]
 		l.blame(c.cause, c.waited)
-		if got := l.health(time.Now()); got != c.want {
+		if got := healthOf(l); got != c.want {
 			t.Errorf("%v after %v: %v, want %v", c.cause, c.waited, got, c.want)
 		}
 	}

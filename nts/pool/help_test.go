@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ntpd-go/ntpd-go/internal/memnet"
 	"github.com/ntpd-go/ntpd-go/internal/testcert"
@@ -332,4 +333,9 @@ func fromHex(s string) []byte {
 		panic(err)
 	}
 	return b
+}
+
+func healthOf(l *leg) health {
+	h, _ := l.health(time.Now())
+	return h
 }

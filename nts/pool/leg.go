@@ -62,13 +62,14 @@ type leg struct {
 
 	mu       sync.Mutex
 	known    support
-	knownAt  time.Time       // zero: nothing is known
-	asking   *question       // in flight, or nil
-	next     time.Time       // when to ask again
-	down     error           // why it cannot be used; nil when it can, or was not tried
-	downs    int             // failures in a row
-	spoilt   int             // exchanges in a row that failed after the keys were sent
-	suspect  time.Time       // until then it is used only for want of others
+	knownAt  time.Time // zero: nothing is known
+	asking   *question // in flight, or nil
+	next     time.Time // when to ask again
+	down     error     // why it cannot be used; nil when it can, or was not tried
+	downs    int       // failures in a row
+	spoilt   int       // exchanges in a row that failed after the keys were sent
+	suspect  time.Time // until then it is used only for want of others
+	quality  quality
 	idle     []*upstreamConn // that rest; the last was used last
 	sessions tls.ClientSessionCache
 	retired  bool // no connection is kept any more
@@ -99,16 +100,17 @@ const (
 	unusable
 )
 
-func (l *leg) health(now time.Time) health {
+func (l *leg) health(now time.Time) (h health, quality uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	quality = l.quality.value()
 	switch {
 	case l.down != nil:
-		return unusable
+		return unusable, quality
 	case now.Before(l.suspect):
-		return suspected
+		return suspected, quality
 	default:
-		return healthy
+		return healthy, quality
 	}
 }
 
@@ -163,6 +165,7 @@ func (l *leg) answered(q *question) {
 	l.asking = nil
 	if q.err == nil {
 		l.known, l.knownAt = q.support, time.Now()
+		l.quality.outcome(true)
 		recovered := l.down
 		l.down, l.downs = nil, 0
 		l.next = time.Now().Add(roughly(refreshEvery))
@@ -188,6 +191,7 @@ func (l *leg) failed(cause error) {
 	l.mu.Lock()
 	first := l.down == nil
 	l.down = cause
+	l.quality.outcome(false)
 	l.downs++
 	l.next = time.Now().Add(roughly(backoff(retryMin, retryMax, l.downs)))
 	l.knownAt = time.Time{}
@@ -207,6 +211,7 @@ func (l *leg) failed(cause error) {
 func (l *leg) spoiled(cause error) {
 	l.mu.Lock()
 	l.spoilt++
+	l.quality.outcome(false)
 	l.suspect = time.Now().Add(roughly(backoff(suspectMin, suspectMax, l.spoilt)))
 	first := l.spoilt == 1
 	l.next = time.Now()
@@ -222,6 +227,7 @@ func (l *leg) worked() {
 	l.mu.Lock()
 	recovered := l.spoilt > 0
 	l.spoilt, l.suspect = 0, time.Time{}
+	l.quality.outcome(true)
 	l.mu.Unlock()
 	if recovered {
 		l.tell(slog.LevelInfo, "time source works again")

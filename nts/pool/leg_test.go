@@ -186,7 +186,7 @@ func TestSuspicionGrowsAndEnds(t *testing.T) {
 		}
 		suspectedFor(8*suspectMin, 8*suspectMin)
 		l.worked()
-		if h := l.health(time.Now()); h != healthy {
+		if h := healthOf(l); h != healthy {
 			t.Errorf("after it worked: %v", h)
 		}
 		l.spoiled(errNoCommon)

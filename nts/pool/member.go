@@ -19,6 +19,8 @@ var dialects = []nts.Dialect{nts.IANA, nts.Draft, nts.ClientCertificate}
 // Its lock is never held while somebody waits for the network.
 type member struct {
 	source Source
+	place  Place
+	owner  int            // a number for its owner; 0 without
 	legs   [families]*leg // nil in a family that the source cannot have
 
 	mu          sync.Mutex
@@ -34,7 +36,7 @@ func newMember(s Source, up *upstream) *member {
 	if len(s.Token) == 0 {
 		s.Token = nil // no record at all
 	}
-	m := &member{source: s, names: []string{nts.CanonicalServer(s.Domain)}}
+	m := &member{source: s, place: PlaceOf(s.Country), names: []string{nts.CanonicalServer(s.Domain)}}
 	for f := range family(families) {
 		if addr, err := netip.ParseAddr(s.Domain); err != nil || familyOf(addr) == f {
 			m.legs[f] = newLeg(m, f, up)

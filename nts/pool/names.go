@@ -79,10 +79,10 @@ func (l *leg) askNames(ctx context.Context) ([]string, error) {
 	return []string{got.Server}, nil
 }
 
-// denies reports whether a client does not want this source, for which the
+// isDenied reports whether a client does not want this source, for which the
 // names of its NTP servers must be known: if they are not, it waits for them.
-func (l *leg) denies(ctx context.Context, q nts.KeyExchange) bool {
-	if len(q.Deny) == 0 || l.member.isNamed() {
+func (l *leg) isDenied(ctx context.Context, who asker) bool {
+	if len(who.deny) == 0 || l.member.isNamed() {
 		return false // it was asked before the draw
 	}
 	if n := l.learnNames(); n != nil {
@@ -91,5 +91,5 @@ func (l *leg) denies(ctx context.Context, q nts.KeyExchange) bool {
 		case <-ctx.Done():
 		}
 	}
-	return l.member.goesBy(namesIn(q))
+	return l.member.goesBy(who.deny)
 }

@@ -35,6 +35,7 @@ type Config struct {
 	Client *ke.Client
 
 	Sources []Source // at least one; SetSources changes them
+	Rules   Rules    // SetRules changes them
 
 	// Timeout bounds a client's whole exchange, what the sources need
 	// included; DefaultTimeout if 0.
@@ -80,6 +81,7 @@ const (
 // Pool is a running pool.
 type Pool struct {
 	front    ke.Front
+	door     *fair
 	broker   broker
 	repeats  *repeats
 	upstream *upstream
@@ -90,6 +92,7 @@ type Pool struct {
 	mu      sync.Mutex
 	serving bool
 	tended  map[*member]func() // what ends the tending
+	owners  map[string]int     // a number for each owner that there ever was
 }
 
 // ErrNoSources is a pool without time sources.
@@ -120,15 +123,18 @@ func New(config Config) (*Pool, error) {
 		log: config.Log, end: end, repeats: newRepeats(),
 		upstream: &upstream{client: config.Client, roots: config.Roots, log: config.Log, life: life},
 		tended:   make(map[*member]func()),
+		owners:   make(map[string]int),
 	}
 	p.broker.uniform, p.broker.strange = config.Uniform, config.Strange
+	p.SetRules(config.Rules)
 	if err := p.SetSources(config.Sources); err != nil {
 		end()
 		return nil, err
 	}
 	p.families = served(config.Listener.Addr())
+	p.door = newFair(config.Listener, config.Connections, p.shed)
 	p.front = ke.Front{
-		Listener: newFair(config.Listener, config.Connections, p.shed),
+		Listener: p.door,
 		TLS:      config.TLS,
 		Timeout:  config.Timeout, Handshake: part(config.Timeout, handshakeTimeout), Request: part(config.Timeout, requestTimeout),
 		Drain: config.Timeout,
@@ -177,10 +183,10 @@ func (p *Pool) SetSources(sources []Source) error {
 		m := before[s.String()]
 		switch {
 		case m == nil:
-			m = newMember(s, p.upstream)
+			m = p.newMember(s)
 		case !m.source.same(s):
 			old := m
-			m = newMember(s, p.upstream)
+			m = p.newMember(s)
 			m.inherit(old)
 		}
 		members = append(members, m)
@@ -189,6 +195,24 @@ func (p *Pool) SetSources(sources []Source) error {
 	p.tend(members)
 	return nil
 }
+
+// newMember makes a member. The caller holds the lock.
+func (p *Pool) newMember(s Source) *member {
+	m := newMember(s, p.upstream)
+	if s.Owner != "" {
+		if p.owners[s.Owner] == 0 {
+			p.owners[s.Owner] = len(p.owners) + 1
+		}
+		m.owner = p.owners[s.Owner]
+	}
+	return m
+}
+
+// SetRules changes the rules of selection, for clients that come from now on.
+func (p *Pool) SetRules(r Rules) { p.broker.rules.Store(&r) }
+
+// Connected is how many clients are connected.
+func (p *Pool) Connected() int { return p.door.connected() }
 
 // Renew makes the pool connect to all sources anew, because the certificates
 // have changed.
@@ -317,7 +341,7 @@ func (p *Pool) respond(ctx context.Context, peer *ke.Peer) (nts.Response, error)
 	if p.repeats.excessive(from, q, time.Now()) {
 		return nts.Failure{Code: nts.InternalServerError}, errRepeated
 	}
-	return p.broker.serve(ctx, q, familyOf(from), peer.Export)
+	return p.broker.serve(ctx, q, p.broker.rules.Load().asker(from, peer.ServerName(), q), peer.Export)
 }
 
 // Rehearse does for a client that exists in this process only what the pool
@@ -325,7 +349,7 @@ func (p *Pool) respond(ctx context.Context, peer *ke.Peer) (nts.Response, error)
 // take, and whether they work. The error is nil if a source gave cookies for the
 // keys.
 func (p *Pool) Rehearse(ctx context.Context, q nts.KeyExchange, keys nts.Exporter) error {
-	resp, err := p.broker.serve(ctx, q, p.families[0], keys)
+	resp, err := p.broker.serve(ctx, q, asker{family: p.families[0], shard: allShards}, keys)
 	if err != nil {
 		return err
 	}

@@ -9,40 +9,57 @@ import (
 
 // candidate is what selection knows about a source at the moment of a request.
 type candidate struct {
-	weight uint32
-	health health
-	wished bool // the client asked for it by name
-	known  bool // the client denies another source of the same owner
+	weight  uint32
+	health  health
+	quality uint32 // 1 to fullQuality
+	wished  bool   // the client asked for it by name
+	known   bool   // the client denies another source of the same owner
+	owner   int    // 0 if it has none
+	tier    tier
+	beyond  bool // further away than it must be
 }
 
-// rank is by which candidates come before others: those of a lower rank are
-// drawn first. One that is unusable takes part in the draw of its rank, where
-// it leaves its place to the others by their weights.
+// The ranks of candidates: those of a lower rank are drawn first.
+const (
+	rankWished = iota
+	rankFirst
+	rankBeyond
+	rankKnown
+	rankSuspected
+)
+
+// rank is by which candidates come before others. One that is unusable takes
+// part in the draw of its rank, where it leaves its place to the others by
+// their weights.
 func (c *candidate) rank() int {
 	switch {
 	case c.health == suspected:
-		return 3
+		return rankSuspected
 	case c.wished:
-		return 0
+		return rankWished
 	case c.known:
-		return 2
+		return rankKnown
+	case c.beyond:
+		return rankBeyond
 	default:
-		return 1
+		return rankFirst
 	}
 }
 
 // drawing is a weighted draw without replacement among candidates: each comes
-// with the probability of its weight among those that are left of its rank.
+// with the probability of its share among those that are left of its rank.
 type drawing struct {
 	candidates []candidate
-	left       []int // indices, in the order of the file
+	shares     []uint64 // their weights, unless something was arranged
+	left       []int    // indices, in the order of the file
 }
 
 // newDrawing begins a draw among the candidates that are not left out. One of
 // weight 0 is never drawn.
 func newDrawing(candidates []candidate, denied []bool) *drawing {
-	d := &drawing{candidates: candidates}
+	d := &drawing{candidates: candidates, shares: make([]uint64, len(candidates))}
 	for i, c := range candidates {
+		d.shares[i] = uint64(c.weight)
 		if c.weight > 0 && !denied[i] {
 			d.left = append(d.left, i)
 		}
@@ -63,7 +80,7 @@ func (d *drawing) next(uniform func(uint64) uint64) (int, bool) {
 	var sum uint64
 	for _, i := range d.left {
 		if d.candidates[i].rank() == best {
-			sum += uint64(d.candidates[i].weight)
+			sum += d.shares[i]
 		}
 	}
 	at := uniform(sum)
@@ -71,7 +88,7 @@ func (d *drawing) next(uniform func(uint64) uint64) (int, bool) {
 		if d.candidates[i].rank() != best {
 			continue
 		}
-		if w := uint64(d.candidates[i].weight); at >= w {
+		if w := d.shares[i]; at >= w {
 			at -= w
 			continue
 		}
@@ -86,17 +103,17 @@ func (d *drawing) onlyUsable() {
 	d.left = slices.DeleteFunc(d.left, func(i int) bool { return d.candidates[i].health == unusable })
 }
 
-// deniedBy tells which members a client denies, by any name of theirs.
-func deniedBy(q nts.KeyExchange, members []*member) []bool {
-	denied := make([]bool, len(members))
-	if len(q.Deny) == 0 {
-		return denied
+// only leaves those of the draw that are wanted, unless that leaves nobody.
+func (d *drawing) only(wanted func(i int) bool) {
+	var left []int
+	for _, i := range d.left {
+		if wanted(i) {
+			left = append(left, i)
+		}
 	}
-	names := namesIn(q)
-	for i, m := range members {
-		denied[i] = m.goesBy(names)
+	if len(left) > 0 {
+		d.left = left
 	}
-	return denied
 }
 
 // mostDenied bounds the Deny records of one request that are looked at. A

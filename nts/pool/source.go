@@ -28,6 +28,9 @@ type Source struct {
 
 	// Location is for people: the log shows it.
 	Location string
+
+	// Country is where it is, in two letters, or empty.
+	Country string
 }
 
 // String is the domain and the port, by which sources are told apart.
@@ -38,7 +41,7 @@ func (s Source) String() string {
 // same reports whether nothing was changed about a source.
 func (s Source) same(o Source) bool {
 	return s.Domain == o.Domain && s.Port == o.Port && s.Weight == o.Weight &&
-		s.Owner == o.Owner && s.Location == o.Location && bytes.Equal(s.Token, o.Token)
+		s.Owner == o.Owner && s.Location == o.Location && s.Country == o.Country && bytes.Equal(s.Token, o.Token)
 }
 
 // family is the address family in which a client came. Its source is asked in

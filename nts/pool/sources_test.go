@@ -113,7 +113,7 @@ func TestCase35Families(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			serial++
-			resp, _ := w.pool.broker.serve(ctx, q, f, func(_ string, c []byte, n int) ([]byte, error) {
+			resp, _ := w.pool.broker.serve(ctx, q, asker{family: f, shard: allShards, deny: namesIn(q)}, func(_ string, c []byte, n int) ([]byte, error) {
 				key := make([]byte, n)
 				copy(key, c)
 				key[n-1] = serial

@@ -142,6 +142,16 @@ func (c *upstreamConn) close() {
 	<-c.leg.slots
 }
 
+// timed notes how long an exchange over a kept connection took.
+func (c *upstreamConn) timed(d time.Duration) {
+	if !c.reused {
+		return
+	}
+	c.leg.mu.Lock()
+	defer c.leg.mu.Unlock()
+	c.leg.quality.took(d)
+}
+
 // done gives a connection back after an exchange. It rests if the source is to
 // keep it and there is room.
 func (c *upstreamConn) done(granted nts.Dialect) {
