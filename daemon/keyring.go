@@ -55,6 +55,9 @@ func openKeyring(cfg keyringConfig) (*keyring, error) {
 	if err != nil {
 		return nil, err
 	}
+	if k.file != "" {
+		state.Sweep(k.file) // keys must not lie about
+	}
 	if loaded {
 		return k, nil
 	}

@@ -56,6 +56,7 @@ func (s *saved) load() (st engine.State, known bool) {
 	if s.path == "" {
 		return engine.State{}, false
 	}
+	state.Sweep(s.path)
 	data, err := state.ReadFile(s.path, maxSavedFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return engine.State{}, false

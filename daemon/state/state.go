@@ -17,6 +17,7 @@ import (
 // renames it over the old one and syncs the directory. mode is the new file's.
 // On an error the old content is still there, and no temporary file stays
 // behind. A symbolic link stays one: the file that it leads to is replaced.
+// What is there and no regular file, such as /dev/null, is never replaced.
 // Errors name the absolute path and what to do.
 func WriteFile(path string, data []byte, mode fs.FileMode) error {
 	return writeFile(disk{}, path, data, mode)
@@ -52,6 +53,9 @@ func writeFile(on filesystem, path string, data []byte, mode fs.FileMode) (err e
 	if real, err := filepath.EvalSymlinks(abs); err == nil {
 		target = real
 	}
+	if info, err := os.Stat(target); err == nil && !info.Mode().IsRegular() {
+		return ErrNotRegular
+	}
 	dir := filepath.Dir(target)
 	f, err := on.create(dir, "."+filepath.Base(target)+".*")
 	if err != nil {
@@ -86,6 +90,8 @@ func fill(f file, data []byte, mode fs.FileMode) error {
 func explain(path string, err error) error {
 	hint := ""
 	switch {
+	case errors.Is(err, ErrNotRegular):
+		hint = "; choose another path"
 	case errors.Is(err, fs.ErrNotExist):
 		hint = "; make the directory " + filepath.Dir(path)
 	case errors.Is(err, fs.ErrPermission):
@@ -112,17 +118,25 @@ func cause(err error) error {
 // ErrTooLarge means that a file is longer than it could be.
 var ErrTooLarge = errors.New("the file is too large to be what it should be")
 
-// ReadFile reads a file of at most limit octets.
+// ErrNotRegular means that there is something else than a file: a directory, a
+// device, a pipe.
+var ErrNotRegular = errors.New("it is not a regular file")
+
+// ReadFile reads a regular file of at most limit octets. It waits for nobody
+// who might write into a pipe.
 func ReadFile(path string, limit int64) ([]byte, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		abs = path
 	}
-	f, err := os.Open(abs)
+	f, err := os.OpenFile(abs, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("could not read %s: %w", abs, cause(err))
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("could not read %s: %w", abs, ErrNotRegular)
+	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	switch {
 	case err != nil:
