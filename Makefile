@@ -6,10 +6,11 @@ SEEDS ?= 601-620
 ONLY ?=
 BIN := bin
 COMMANDS := ntp-daemon nts-pool-ke ntp-ctl ntp-metrics-exporter
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.11.4
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test race fmt vet lint fuzz interop vm vm-long vm-duel bench bench-pool accuracy bench-go keys clean ci
+.PHONY: help build install demo test race fmt vet lint fuzz interop vm vm-long vm-duel bench bench-pool accuracy bench-go keys vuln sbom reproducible clean ci
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -79,6 +80,18 @@ bench-go: ## benchmark the hot functions
 
 keys: ## make the public-on-purpose keys in test-keys/ anew
 	cd test-keys && ./gen-cert.sh end
+
+vuln: ## look for known vulnerabilities; VULNDB names a copy of the database (https:// or file://)
+	@out=$$($(GO) run $(GOVULNCHECK) $(if $(VULNDB),-db $(VULNDB)) ./... 2>&1); rc=$$?; printf '%s\n' "$$out"; \
+	case "$$out" in *"fetching vulnerabilities"*) \
+		echo "vuln: nothing was checked: the database of vulnerabilities is out of reach; name a copy with VULNDB=" ;; esac; \
+	exit $$rc
+
+sbom: build ## write what the commands are made of to bin/sbom.cdx.json (CycloneDX)
+	$(GO) run ./internal/sbom $(COMMANDS:%=$(BIN)/%) > $(BIN)/sbom.cdx.json
+
+reproducible: ## build the commit twice in different places and compare (it must be committed)
+	$(GO) run ./test/reproducible $(COMMANDS)
 
 clean: ## remove what was built
 	rm -rf $(BIN)

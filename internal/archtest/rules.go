@@ -74,6 +74,7 @@ var Rooms = []Rule{
 	{Package: "internal/doctest"},
 	{Package: "internal/fuzzall"},
 	{Package: "internal/memnet"},
+	{Package: "internal/sbom"},
 	{Package: "internal/testcert", Testing: true},
 	{Package: "internal/sim", Internal: []string{"daemon/assemble", "daemon/config", "proto/..."}},
 	{Package: "test/...", Internal: []string{"internal/...", "proto/...", "nts/...", "test/..."}},
