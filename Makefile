@@ -75,6 +75,9 @@ soak-server: build ## load the server for ten minutes while keys rotate and the 
 prometheus: build ## test alerts, dashboard and metrics with a real Prometheus (installs a Debian package)
 	$(GO) run ./test/prometheus
 
+bench-compare: ## compare the hot functions with those of BASE (default: origin/main, or the last commit but one)
+	BASE='$(BASE)' .ci/bench
+
 bench-go: ## benchmark the hot functions
 	$(GO) test -run '^$$' -bench . -benchmem ./proto/... ./nts/... ./clock/...
 

@@ -33,10 +33,10 @@ var (
 )
 
 var scenarios = []scenario{
-	{"plain", "plain NTP from one address", packets, []string{"ours", "ours-software", "chrony", "ntpd-rs", "ntpsec", "floor"}, "123", "123"},
-	{"many", "plain NTP from 4,000 addresses", with(packets, "-addresses=4000"), []string{"ours", "ours-software", "chrony", "ntpd-rs", "ntpsec", "floor"}, "123", "1123"},
-	{"nts", "NTS, one cookie out and one back", with(packets, "-nts"), []string{"ours", "ours-software", "chrony", "ntpd-rs", "ntpsec"}, "123", "123"},
-	{"nts8", "NTS, eight cookies asked for", with(packets, "-nts", "-placeholders=7"), []string{"ours", "ours-software", "chrony", "ntpd-rs", "ntpsec"}, "123", "123"},
+	{"plain", "plain NTP from one address", packets, []string{"ours", "ours-software", "ours-two", "chrony", "ntpd-rs", "ntpsec", "floor"}, "123", "123"},
+	{"many", "plain NTP from 4,000 addresses", with(packets, "-addresses=4000"), []string{"ours", "ours-software", "ours-two", "chrony", "ntpd-rs", "ntpsec", "floor"}, "123", "1123"},
+	{"nts", "NTS, one cookie out and one back", with(packets, "-nts"), []string{"ours", "ours-software", "ours-two", "chrony", "ntpd-rs", "ntpsec"}, "123", "123"},
+	{"nts8", "NTS, eight cookies asked for", with(packets, "-nts", "-placeholders=7"), []string{"ours", "ours-software", "ours-two", "chrony", "ntpd-rs", "ntpsec"}, "123", "123"},
 	{"ke", "key exchange, ECDSA P-256 and X25519", exchanges, []string{"ours", "chrony", "ntpd-rs", "ntpsec", "tls"}, "4460", "4460"},
 	{"ke-mlkem", "key exchange, ECDSA P-256 and X25519MLKEM768", with(exchanges, "-group=mlkem"), []string{"ours", "tls"}, "4460", "4460"},
 	{"ke-rsa", "key exchange, RSA-2048 and X25519", exchanges, []string{"ours", "tls"}, "4461", "4461"},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/test/lab"
@@ -110,7 +111,7 @@ func (c *contender) certificates() error {
 
 func (c *contender) launch(o *order) error {
 	switch c.name {
-	case "ours", "ours-software":
+	case "ours", "ours-software", "ours-two":
 		return c.launchOurs(o)
 	case "floor":
 		program, err := buildFloor(c.host.Dir)
@@ -138,7 +139,7 @@ func (c *contender) launch(o *order) error {
 	case "ntpsec":
 		return c.launchPeer(ntpsecConfig, "ntpd", "-n", "-c", "/run/lab/server.conf")
 	default:
-		return fmt.Errorf("unknown server: ours, ours-software, chrony, ntpd-rs, ntpsec, floor or tls")
+		return fmt.Errorf("unknown server: ours, ours-software, ours-two, chrony, ntpd-rs, ntpsec, floor or tls")
 	}
 }
 
@@ -188,7 +189,11 @@ func (c *contender) launchPeer(config string, args ...string) error {
 // run starts a program on the server's processor and waits until it answers.
 func (c *contender) run(folder string, probe []string, args ...string) error {
 	p := lab.Program{Folder: folder, Urgent: true, Log: fmt.Sprintf("server%d.log", len(c.processes))}
-	p.Args = slices.Concat([]string{"taskset", "-c", serverCPU}, args)
+	cpus := serverCPU
+	if c.name == "ours-two" {
+		cpus += "," + generatorCPU
+	}
+	p.Args = slices.Concat([]string{"taskset", "-c", cpus}, args)
 	process, err := c.host.Start(p)
 	if err != nil {
 		return err
@@ -208,7 +213,7 @@ func (c *contender) run(folder string, probe []string, args ...string) error {
 // ask measures one scenario.
 func (c *contender) ask(o *order, s *scenario) (*result, error) {
 	port, process := s.port, c.processes[0]
-	if c.name == "ours" || c.name == "ours-software" {
+	if strings.HasPrefix(c.name, "ours") {
 		port = s.ourPort
 	}
 	if c.name == "tls" && port == "4461" {
