@@ -25,7 +25,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, "sbom:", err)
 		os.Exit(1)
 	}
-	os.Stdout.Write(doc)
+	if _, err := os.Stdout.Write(doc); err != nil {
+		fmt.Fprintln(os.Stderr, "sbom:", err)
+		os.Exit(1)
+	}
 }
 
 // document is the part of CycloneDX 1.5 that is needed here.
