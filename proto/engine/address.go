@@ -29,6 +29,11 @@ func (t *slot) listen() {
 	}
 }
 
+// untried reports whether a live server has addresses that did not fall silent.
+func (t *slot) untried() bool {
+	return slices.ContainsFunc(t.live.rest, func(a netip.Addr) bool { return !slices.Contains(t.silent, a) })
+}
+
 // candidates are the addresses of an NTP server in the order in which a slot
 // should try them: those that did not fall silent, then those that did so
 // longest ago. One that no other protected source uses comes first, and a pool takes
@@ -51,13 +56,12 @@ func (e *Engine) candidates(s *source, t *slot, addrs []netip.Addr, port uint16)
 }
 
 // startAt makes a protected server live at the first of its addresses, and
-// keeps the others that may be worth a try for when it does not answer.
+// keeps the others for when it does not answer.
 func (e *Engine) startAt(s *source, t *slot, addrs []netip.Addr, port uint16, server string, k *client.Keys, cookies [][]byte) {
-	rest := slices.DeleteFunc(slices.Clone(addrs[1:]), func(a netip.Addr) bool { return slices.Contains(t.silent, a) })
 	// Should it be silent again, its turn is after all others.
 	t.silent = slices.DeleteFunc(t.silent, func(a netip.Addr) bool { return a == addrs[0] })
 	e.start(s, t, netip.AddrPortFrom(addrs[0], port), server, k, cookies)
-	t.live.rest = rest
+	t.live.rest = slices.Clone(addrs[1:])
 }
 
 // move goes on at another address of a server that does not answer, of

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ntpd-go/ntpd-go/proto"
 	"pgregory.net/rapid"
 )
 
@@ -141,6 +142,26 @@ func TestTheOnlyServerIsNotDeniedForEver(t *testing.T) {
 		if r := w.row(1); r.Addr.Addr() != addr("192.0.2.2") || r.Reach == 0 {
 			t.Errorf("%s: row %+v", answer, r)
 		}
+	}
+}
+
+// No server is given up while it has an address that was not tried, although its
+// cookies ran out on the way.
+func TestServerIsNotDeniedBeforeAllItsAddressesWereTried(t *testing.T) {
+	w := newWorld(t, config(src(ModeNTSPool, "pool.example", 1)))
+	w.name("a.example", "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5")
+	w.name("b.example", "192.0.2.6")
+	w.keys = refused // so that the next keys keep the slot waiting
+	w.run(time.Minute)
+	w.keys = named(w, w.host("192.0.2.5"), "a.example", "b.example")
+	w.run(10 * time.Minute)
+	for _, d := range denies(w) {
+		if len(d) != 0 {
+			t.Errorf("denied %v", d)
+		}
+	}
+	if r := w.row(0); r.Addr.Addr() != addr("192.0.2.5") || r.Reach == 0 {
+		t.Errorf("row %+v", r)
 	}
 }
 
@@ -403,5 +424,42 @@ func TestShunnedServersAreForgottenWhenAnotherWorks(t *testing.T) {
 	}
 	if d := denies(w); len(d) != 3 || !slices.Equal(d[2], []string{"192.0.2.2"}) {
 		t.Errorf("denied %v", d)
+	}
+}
+
+// While none answers, the addresses of a server have their turns; an address
+// that answers again is as good as any.
+func TestSilentAddressesTakeTurns(t *testing.T) {
+	addrs := []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6"}
+	for _, alive := range addrs {
+		w := newWorld(t, config(src(ModeNTS, "ke.example", 1)))
+		w.name("a.example", addrs...)
+		h := w.host(alive)
+		h.snapshot.Stratum, h.down = proto.MaxStratum, true
+		w.keys = named(w, h, "a.example")
+		w.run(2 * time.Hour)
+		h.down = false
+		w.run(10 * time.Hour)
+		if r := w.row(0); r.Addr.Addr() != addr(alive) || r.Reach == 0 {
+			t.Errorf("%s: row %+v", alive, r)
+		}
+	}
+	w := newWorld(t, config(src(ModeNTS, "ke.example", 1)))
+	w.name("a.example", "192.0.2.1")
+	h := w.host("192.0.2.1")
+	h.snapshot.Stratum, h.down = proto.MaxStratum, true
+	w.keys = named(w, h, "a.example")
+	w.run(8 * time.Second)
+	if w.row(0).Condition != Unreachable {
+		t.Fatalf("row %+v", w.row(0))
+	}
+	id := w.row(0).ID
+	h.down = false
+	w.run(time.Hour)
+	w.name("a.example", "192.0.2.1", "192.0.2.2")
+	h.naks(t)
+	w.run(time.Hour)
+	if r := w.row(0); r.ID != id || r.Addr.Addr() != addr("192.0.2.1") {
+		t.Errorf("row %+v, was %d", r, id)
 	}
 }

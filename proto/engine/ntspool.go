@@ -64,7 +64,7 @@ func (h *shunned) useless() {
 // what matters most stays in it.
 func (e *Engine) deny(s *source, t *slot) []string {
 	k := &t.keying
-	if l := t.live; l != nil && l.assoc.Unreachable() && len(l.rest) == 0 && !k.shun.pardon {
+	if l := t.live; l != nil && l.assoc.Unreachable() && !t.untried() && !k.shun.pardon {
 		k.shun.add(l.server)
 	}
 	k.shun.asked, k.shun.pardon = len(k.shun.names) > 0, false

@@ -33,7 +33,7 @@ type live struct {
 	id       kalman.SourceID
 	addr     netip.AddrPort
 	server   string       // NTP server name of a key exchange
-	rest     []netip.Addr // its other addresses, not tried yet
+	rest     []netip.Addr // its other addresses, not tried with these keys yet
 	assoc    *client.Association
 	exchange ExchangeID // in flight; 0 for none
 	fit      bool       // as the discipline knows it
