@@ -78,6 +78,8 @@ func (c *Client) Connect(ctx context.Context, target Target) (*Conn, error) {
 	return conn, nil
 }
 
+// connect tries the addresses in order, each with a fair part of the time
+// left, until a server speaks.
 func (c *Client) connect(ctx context.Context, target Target) (*Conn, *Error) {
 	addrs := target.Addrs
 	if len(addrs) == 0 {
@@ -89,7 +91,39 @@ func (c *Client) connect(ctx context.Context, target Target) (*Conn, *Error) {
 	if addrs = target.usable(addrs); len(addrs) == 0 {
 		return nil, &Error{Class: ClassDNS, What: "look up the name", Err: ErrFamily}
 	}
-	raw, err := c.dial(ctx, addrs)
+	var first *Error
+	for i, addr := range addrs {
+		attempt, cancel := fairShare(ctx, len(addrs)-i)
+		conn, err := c.open(attempt, target, addr)
+		cancel()
+		if err == nil {
+			return conn, nil
+		}
+		if ctx.Err() != nil || !err.silent() {
+			return nil, err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
+}
+
+// silent reports whether a server at another address may do better: nothing
+// that TLS or a certificate says was heard from this one.
+func (e *Error) silent() bool {
+	return e.Class == ClassNetwork || e.Class == ClassRefused || e.Class == ClassTimeout
+}
+
+// open makes a connection to one address.
+func (c *Client) open(ctx context.Context, target Target, addr netip.AddrPort) (*Conn, *Error) {
+	dial := c.Dial
+	if dial == nil {
+		var d net.Dialer
+		d.SetMultipathTCP(false)
+		dial = d.DialContext
+	}
+	raw, err := dial(ctx, "tcp", addr.String())
 	if err != nil {
 		return nil, networkError("connect", contextCause(ctx, err))
 	}
@@ -157,35 +191,7 @@ func (c *Client) tlsConfig(target Target) *tls.Config {
 	return config
 }
 
-// dial tries the addresses in order, each with a fair part of the time left.
-func (c *Client) dial(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
-	dial := c.Dial
-	if dial == nil {
-		var d net.Dialer
-		d.SetMultipathTCP(false)
-		dial = d.DialContext
-	}
-	var first error
-	for i, addr := range addrs {
-		attempt, cancel := fairShare(ctx, len(addrs)-i)
-		conn, err := dial(attempt, "tcp", addr.String())
-		cancel()
-		if err == nil {
-			return conn, nil
-		}
-		if first == nil {
-			first = err
-		}
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	if first == nil {
-		first = &net.DNSError{Err: "no address", IsNotFound: true}
-	}
-	return nil, first
-}
-
+// fairShare is an equal part of the time left, for the next of some attempts.
 func fairShare(ctx context.Context, parts int) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok || parts == 1 {
