@@ -402,6 +402,24 @@ func TestNAKWaitsForAValidReply(t *testing.T) {
 	})
 }
 
+// A NAK was all that came of a poll, and the next poll gets a valid reply: it was
+// forged, and what stays unanswered afterwards is silence.
+func TestForgottenNAKStaysForgotten(t *testing.T) {
+	b := newBench(t, true)
+	b.round()
+	b.poll()
+	b.receive(b.nak())
+	b.mono = b.a.Deadline()
+	b.advance() // the exchange is over, the next poll has not come
+	b.round()
+	for range 5 {
+		b.poll() // unanswered: silence is no NAK
+		if b.a.NeedsKeys() {
+			t.Fatal("asks for keys after a valid reply")
+		}
+	}
+}
+
 // RFC 8915 section 5.7: "the client MUST verify that any KoD packets received
 // from the server contain the Unique Identifier extension field and that the
 // Unique Identifier matches that of an outstanding request. If this check

@@ -109,7 +109,7 @@ func (a *Association) authenticate(r reply, datagram []byte) Verdict {
 	if proto.CheckInner(plaintext) != nil {
 		return Malformed
 	}
-	x.answered, a.authentic, a.refused, a.nak = true, true, false, false
+	x.answered, a.authentic, a.nak = true, true, false
 	for f := range proto.Inner(plaintext) {
 		if f.Type == proto.FieldCookie {
 			a.store(f.Value)
