@@ -129,6 +129,7 @@ func (f *flags) serve(ctx context.Context, s *settings) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	go r.reloadOn(ctx, hangup)
+	go tendMemory(ctx, r.pool.Connected)
 	if err := r.pool.Serve(ctx); err != nil {
 		return cli.Exit(cli.Software, fmt.Errorf("abnormal termination of the pool: %w", err))
 	}

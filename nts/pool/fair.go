@@ -62,6 +62,12 @@ func (f *fair) admit(network netip.Prefix) bool {
 	return true
 }
 
+func (f *fair) connected() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.open
+}
+
 func (f *fair) free(network netip.Prefix) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -172,6 +172,9 @@ func TestCase43FullPool(t *testing.T) {
 		w.start()
 		held := []net.Conn{w.connect(), w.connect(), w.connect()}
 		synctest.Wait()
+		if n := w.pool.Connected(); n != 3 {
+			t.Errorf("%d are connected", n)
+		}
 		began := time.Now()
 		if _, err := w.exchange(); err == nil || time.Since(began) > time.Millisecond {
 			t.Errorf("%v after %v", err, time.Since(began))
