@@ -118,6 +118,9 @@ func (d *Discipline) learn(s *source, m sample) {
 	var weights [hypotheses]float64
 	s.voice.weights(&weights)
 	d.joint.observe(m.at, m.offset, p, x, &weights)
+	if s.run == 0 {
+		d.calm = d.joint.prob
+	}
 	d.joint.settle()
 	d.dirty = true
 }
@@ -133,7 +136,7 @@ func (d *Discipline) explain(s *source, p *path, v float64, at rawTime) {
 		s.run = 0
 		return
 	}
-	if s.run > -2 && s.run < 2 {
+	if s.run > -2 && s.run < 2 && !d.plausible(s, v, at) {
 		return
 	}
 	verdict := d.blame(s, at)
@@ -145,9 +148,12 @@ func (d *Discipline) explain(s *source, p *path, v float64, at rawTime) {
 		w2 := min(float64(w*w), d.set.frequencyPrior*d.set.frequencyPrior)
 		d.joint.doubt(0, v2)
 		d.joint.doubt(1, w2)
+		if s.calm >= youth {
+			d.joint.prob = d.calm // an event is no wander
+		}
 		for _, o := range d.sources {
 			o.voice.doubt(v2, w2)
-			o.run = 0
+			o.run, o.calm = 0, 0
 		}
 		d.note(Note{Code: "clock-surprise", Text: fmt.Sprintf("the clock moved by %+.6f s or changed its frequency; following the sources", -v)})
 	case serverMoved:
@@ -157,6 +163,21 @@ func (d *Discipline) explain(s *source, p *path, v float64, at rawTime) {
 		s.run = 0
 		d.note(Note{Code: "source-shift", Source: s.id, Text: fmt.Sprintf("its time moved by %+.6f s against the other sources", v)})
 	}
+}
+
+// plausible says whether an innovation is believed without another sample to
+// confirm it: where none can be asked for, no other source can be consulted,
+// and an oscillator may do this by itself.
+func (d *Discipline) plausible(s *source, v float64, at rawTime) bool {
+	if s.cfg.PollMin != s.cfg.PollMax || math.Abs(v) > float64(tolerance*at.since(s.goodAt)) {
+		return false
+	}
+	for _, o := range d.sources {
+		if o != s && o.state == Selected {
+			return false
+		}
+	}
+	return true
 }
 
 // verdict on an innovation that the network cannot explain.
@@ -329,8 +350,11 @@ func (d *Discipline) refound() {
 		d.joint.predict(e.at)
 		x := e.path.excessOf(&e.sample)
 		v, deviation := d.joint.expect(e.at, e.offset, e.path)
-		if i > 0 && impossible(v, deviation, x) {
+		if i > 0 && impossible(v, deviation, e.voice.noise(), x) {
+			// So early it is the frequency that was guessed wrong.
+			w := v / max(e.at.since(all[i-1].at), soonInterval.Seconds())
 			d.joint.doubt(0, float64(v*v)/4)
+			d.joint.doubt(1, min(float64(w*w), variance))
 		}
 		var weights [hypotheses]float64
 		e.voice.weights(&weights)

@@ -21,8 +21,8 @@ const (
 	whiteNoise = 1e-20
 	// An oscillator changes to the next model with mixNeighbour a sample, and
 	// to any with mixAny.
-	mixNeighbour = 0.003
-	mixAny       = 5e-4
+	mixNeighbour = 0.001
+	mixAny       = 1e-4
 	// floorProbability keeps a model from dying.
 	floorProbability = 1e-12
 	// tightest is the least a variance may shrink to in one update, relative.

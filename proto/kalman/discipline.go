@@ -18,6 +18,7 @@ type Discipline struct {
 	sources []*source // sorted by id
 	clock   ledger
 	joint   joint
+	calm    probabilities // of the joint estimate before the last surprise
 	leap    proto.Leap
 	root    root
 

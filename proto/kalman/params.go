@@ -35,6 +35,9 @@ const (
 	// patientRun surprises in a row are explained even if other sources were
 	// not heard.
 	patientRun = 4
+	// impossibleMargin, in scales of the jitter, is for what the shortest round
+	// trip is not known well enough.
+	impossibleMargin = 0.5
 	// minSpan is the least time over which a change of frequency is judged, s.
 	minSpan = 16.0
 	// serverDrift is how fast the clock of a synchronised server may go astray,
@@ -79,6 +82,9 @@ const (
 	// tauMin and tauMax bound how long a correction is spread: shorter makes
 	// the frequency of the clock noisy, longer leaves the error standing.
 	tauMin, tauMax = 2.0, 30.0
+	// hurry: a correction of more than so many standard deviations is made as
+	// fast as may be, unless the operator says how slowly.
+	hurry = 5
 	// lateStep: once synchronised, programs suffer more from a step than from
 	// some minutes of slewing up to this error.
 	lateStep = 0.4

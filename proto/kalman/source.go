@@ -24,6 +24,7 @@ type source struct {
 	run      int     // surprises in a row, with their sign
 	runAt    rawTime // when the run began
 	goodAt   rawTime // last sample that was no surprise
+	calm     int     // samples that were none since the clock was last blamed
 	asked    int     // confirmations asked for …
 	askedAt  rawTime // … since then
 	hasAsked bool
@@ -94,16 +95,19 @@ func (s *source) fit(set *settings, sigma float64) (State, string) {
 }
 
 // impossible says whether the delay cannot explain an innovation whose
-// prediction has a variance.
-func impossible(v, variance float64, x excess) bool {
-	return math.Abs(v) > x.span/2+4*math.Sqrt(variance)+float64(3*x.sigma)
+// prediction has a variance. noise is what remains besides the excess, in
+// scales of the jitter.
+func impossible(v, variance, noise float64, x excess) bool {
+	r := noise * x.sigma
+	return math.Abs(v) > x.span/2+4*math.Sqrt(variance+float64(r*r))+float64(impossibleMargin*x.sigma)
 }
 
 // surprised judges an innovation that the delay cannot explain: the clock, the
 // server or a stamp is wrong. It counts them in a row.
 func (s *source) surprised(v, variance float64, x excess, at rawTime) bool {
-	if !impossible(v, variance, x) {
+	if !impossible(v, variance, s.voice.noise(), x) {
 		s.run, s.goodAt, s.soon = 0, at, false
+		s.calm++
 		return false
 	}
 	s.alarm = math.Abs(v)

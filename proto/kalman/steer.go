@@ -77,13 +77,13 @@ func (d *Discipline) plan(now proto.Now) (*Adjustment, *Halt) {
 		d.note(Note{Code: "clock-step", Warn: d.corrected, Text: "stepping the clock by " + offset.String()})
 		return a, nil
 	}
-	d.slew(a, offset.Seconds())
+	d.slew(a, offset.Seconds(), math.Sqrt(o.variance))
 	return a, nil
 }
 
-// slew spreads a correction of x seconds. Run on the clock for F at base + S
+// slew spreads a correction of x seconds, of which sigma is uncertain. Run on the clock for F at base + S
 // instead of base it gains S·F/(1+base+S), which is to be x.
-func (d *Discipline) slew(a *Adjustment, x float64) {
+func (d *Discipline) slew(a *Adjustment, x, sigma float64) {
 	room := d.set.slewMax
 	if base := a.Frequency; x > 0 {
 		room = min(room, clockLimit-base)
@@ -91,7 +91,11 @@ func (d *Discipline) slew(a *Adjustment, x float64) {
 		room = min(room, clockLimit+base)
 	}
 	room = max(room, 1e-6)
-	f := max(d.tau(), math.Abs(x)/room)
+	f := d.tau()
+	if d.set.slewMin == 0 && math.Abs(x) > hurry*sigma {
+		f = tauMin // such an error does more harm than the change of frequency
+	}
+	f = max(f, math.Abs(x)/room)
 	a.For = time.Duration(f * 1e9)
 	a.Slew = float64(x*(1+a.Frequency)) / (f - x)
 }

@@ -184,6 +184,20 @@ func (v *voice) weights(out *[hypotheses]float64) {
 	}
 }
 
+// noise is the noise besides the excess, in scales of the jitter: the root
+// mean square over the hypotheses.
+func (v *voice) noise() float64 {
+	var weights [hypotheses]float64
+	v.weights(&weights)
+	var sum, total float64
+	for h, w := range weights {
+		r := levelScale[h%levels]
+		sum += float64(w * float64(r*r))
+		total += w
+	}
+	return math.Sqrt(sum / total)
+}
+
 // soften makes what is known about the shapes count half.
 func (v *voice) soften() {
 	for h := range v.weight {
