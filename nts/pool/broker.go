@@ -31,11 +31,17 @@ type broker struct {
 // errNoSource is a request for which no source was found.
 var errNoSource = errors.New("no time source could be used")
 
+// result is how one client was answered.
+type result struct {
+	outcome Outcome
+	to      *member // that got the keys, or nil
+}
+
 // serve answers one client. The error is for the log; the response is there in
 // every case.
-func (b *broker) serve(ctx context.Context, q nts.KeyExchange, who asker, export nts.Exporter) (nts.Response, error) {
+func (b *broker) serve(ctx context.Context, q nts.KeyExchange, who asker, export nts.Exporter) (nts.Response, result, error) {
 	if !slices.Contains(q.Protocols, nts.NTPv4) {
-		return nts.NoOverlap{}, nil
+		return nts.NoOverlap{}, result{outcome: NoOverlap}, nil
 	}
 	keys := &handover{export: export}
 	overlap := true // false once a source answered and had no algorithm in common
@@ -74,16 +80,16 @@ func (b *broker) serve(ctx context.Context, q nts.KeyExchange, who asker, export
 		// From here on this client belongs to this source.
 		est, err := b.fetch(ctx, keys, conn, algorithm)
 		if err != nil {
-			return nts.Failure{Code: nts.InternalServerError}, fmt.Errorf("fetch cookies from %v: %w", leg.member.source, err)
+			return nts.Failure{Code: nts.InternalServerError}, result{SourceFailed, leg.member}, fmt.Errorf("fetch cookies from %v: %w", leg.member.source, err)
 		}
-		return rebuild(leg.member, est), nil
+		return rebuild(leg.member, est), result{Served, leg.member}, nil
 	}
 	// RFC 8915 section 4.1.5: the algorithm record "MUST NOT be empty" if the
 	// client offered AES-SIV-CMAC-256 for NTPv4; then it is the sources' fault.
 	if !overlap && !firstAlgorithm(q) {
-		return nts.NoOverlap{Protocol: []nts.Protocol{nts.NTPv4}}, nil
+		return nts.NoOverlap{Protocol: []nts.Protocol{nts.NTPv4}}, result{outcome: NoOverlap}, nil
 	}
-	return nts.Failure{Code: nts.InternalServerError}, fmt.Errorf("%w: %w", errNoSource, last)
+	return nts.Failure{Code: nts.InternalServerError}, result{outcome: NoSource}, fmt.Errorf("%w: %w", errNoSource, last)
 }
 
 // draw begins a draw among the sources for a client, with their legs in the
@@ -189,11 +195,13 @@ func (b *broker) fetch(ctx context.Context, keys *handover, conn *upstreamConn, 
 	defer committed.discard()
 	b.strange.Info("fetching cookies from the NTS KE server")
 	began := time.Now()
+	l.up.exchanges.Add(1)
 	est, err := b.send(ctx, committed, conn)
 	if notThisDialect(err) {
 		est, err = b.again(ctx, committed, l, conn.dialect, err)
 	}
 	if err != nil {
+		l.up.exchangesFailed.Add(1)
 		if !timedOut(err) || time.Since(began) >= patience {
 			l.spoiled(err)
 		}

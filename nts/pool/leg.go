@@ -60,19 +60,21 @@ type leg struct {
 	slots  chan struct{} // holds one value per connection that somebody uses
 	said   teller
 
-	mu       sync.Mutex
-	known    support
-	knownAt  time.Time // zero: nothing is known
-	asking   *question // in flight, or nil
-	next     time.Time // when to ask again
-	down     error     // why it cannot be used; nil when it can, or was not tried
-	downs    int       // failures in a row
-	spoilt   int       // exchanges in a row that failed after the keys were sent
-	suspect  time.Time // until then it is used only for want of others
-	quality  quality
-	idle     []*upstreamConn // that rest; the last was used last
-	sessions tls.ClientSessionCache
-	retired  bool // no connection is kept any more
+	mu               sync.Mutex
+	known            support
+	knownAt          time.Time // zero: nothing is known
+	asking           *question // in flight, or nil
+	next             time.Time // when to ask again
+	down             error     // why it cannot be used; nil when it can, or was not tried
+	downs            int       // failures in a row
+	spoilt           int       // exchanges in a row that failed after the keys were sent
+	spoiledBy        error
+	served, failures uint64    // clients that got cookies, or did not after the keys were sent
+	suspect          time.Time // until then it is used only for want of others
+	quality          quality
+	idle             []*upstreamConn // that rest; the last was used last
+	sessions         tls.ClientSessionCache
+	retired          bool // no connection is kept any more
 }
 
 // question is a question to a source that several requests wait for.
@@ -211,6 +213,8 @@ func (l *leg) failed(cause error) {
 func (l *leg) spoiled(cause error) {
 	l.mu.Lock()
 	l.spoilt++
+	l.failures++
+	l.spoiledBy = cause
 	l.quality.outcome(false)
 	l.suspect = time.Now().Add(roughly(backoff(suspectMin, suspectMax, l.spoilt)))
 	first := l.spoilt == 1
@@ -227,6 +231,7 @@ func (l *leg) worked() {
 	l.mu.Lock()
 	recovered := l.spoilt > 0
 	l.spoilt, l.suspect = 0, time.Time{}
+	l.served++
 	l.quality.outcome(true)
 	l.mu.Unlock()
 	if recovered {

@@ -45,9 +45,17 @@ type Config struct {
 	// DefaultConnections if 0.
 	Connections int
 
+	// Balancers are the addresses from which connections begin with a header of
+	// the PROXY protocol, version 2.
+	Balancers []netip.Prefix
+
 	// Uniform draws a number below its argument, each with the same
 	// probability; nil draws at random.
 	Uniform func(uint64) uint64
+
+	// Access is told of every connection of a client when it ends; it must not
+	// block. Nil tells nobody.
+	Access func(Access)
 
 	// Log is for what the operator must know. Strange is for what any
 	// stranger can cause by connecting, and should be limited; nil is Log.
@@ -88,6 +96,8 @@ type Pool struct {
 	families []family
 	end      func() // of upstream.life
 	log      *slog.Logger
+	access   func(Access)
+	started  time.Time
 
 	mu      sync.Mutex
 	serving bool
@@ -121,7 +131,8 @@ func New(config Config) (*Pool, error) {
 	life, end := context.WithCancel(context.Background())
 	p := &Pool{
 		log: config.Log, end: end, repeats: newRepeats(),
-		upstream: &upstream{client: config.Client, roots: config.Roots, log: config.Log, life: life},
+		started: time.Now(), access: config.Access,
+		upstream: &upstream{counters: new(counters), client: config.Client, roots: config.Roots, log: config.Log, life: life},
 		tended:   make(map[*member]func()),
 		owners:   make(map[string]int),
 	}
@@ -132,7 +143,11 @@ func New(config Config) (*Pool, error) {
 		return nil, err
 	}
 	p.families = served(config.Listener.Addr())
-	p.door = newFair(config.Listener, config.Connections, p.shed)
+	listener := config.Listener
+	if len(config.Balancers) > 0 {
+		listener = newProxied(listener, config.Balancers, p.unproxied)
+	}
+	p.door = newFair(listener, config.Connections, p.shed)
 	p.front = ke.Front{
 		Listener: p.door,
 		TLS:      config.TLS,
@@ -280,8 +295,15 @@ func (p *Pool) Serve(ctx context.Context) error {
 
 // shed logs that the pool has no room.
 func (p *Pool) shed(from netip.Addr) {
+	p.count(Shed, from, "", 0)
 	p.broker.strange.Warn("too many connections; some are turned away")
 	p.broker.strange.Debug("NTS Pool KE turned a connection away", "source_address", from)
+}
+
+// unproxied logs that a balancer did not say whom it stands for.
+func (p *Pool) unproxied(from netip.Addr) {
+	p.count(BadProxyHeader, from, "", 0)
+	p.broker.strange.Warn("a connection from a listed balancer did not begin with a header of the PROXY protocol, version 2", "balancer", from)
 }
 
 // outcome logs what happens before a client has sent its request.
@@ -290,6 +312,7 @@ func (p *Pool) outcome(o ke.Outcome) {
 		p.log.Warn("cannot accept connections for the moment", "error", o.Detail)
 		return
 	}
+	p.count(outcomeOf(o.Kind), o.Remote.Addr(), "", 0)
 	p.broker.strange.Debug("NTS Pool KE failed", "source_address", o.Remote, "reason", o.Kind, "detail", o.Detail)
 }
 
@@ -298,12 +321,13 @@ func (p *Pool) handle(ctx context.Context, peer *ke.Peer) {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), peer.Deadline())
 	defer cancel()
 	log := p.broker.strange
+	began, from := time.Now(), peer.Remote().Addr()
 
-	resp, err := p.respond(ctx, peer)
+	resp, how, err := p.respond(ctx, peer)
 	if err != nil {
 		log.Debug("NTS Pool KE failed", "source_address", peer.Remote(), "error", err)
 	}
-	if errors.Is(err, errNoSource) {
+	if how.outcome == NoSource {
 		log.Warn("could not find a valid KE server", "error", err)
 	}
 	msg, err := nts.AppendResponse(nil, resp)
@@ -312,34 +336,47 @@ func (p *Pool) handle(ctx context.Context, peer *ke.Peer) {
 	}
 	if err := peer.Answer(msg); err != nil {
 		log.Debug("NTS Pool KE failed", "source_address", peer.Remote(), "error", err)
-		return
+		how.outcome = ClientLeft
 	}
-	if _, ok := resp.(nts.Established); ok {
+	source := ""
+	if how.to != nil {
+		source = how.to.source.String()
+	}
+	p.count(how.outcome, from, source, time.Since(began))
+	if how.outcome == Served {
 		log.Info("wrote records for client")
 		log.Debug("NTS Pool KE completed", "source_address", peer.Remote())
 	}
 }
 
-func (p *Pool) respond(ctx context.Context, peer *ke.Peer) (nts.Response, error) {
+func (p *Pool) respond(ctx context.Context, peer *ke.Peer) (nts.Response, result, error) {
 	msg, err := peer.ReadRequest()
 	if err != nil {
-		return nts.Failure{Code: nts.BadRequest}, fmt.Errorf("%v: %w", ke.RefusalOf(err), err)
+		how := result{outcome: BadRequest}
+		if ke.RefusalOf(err) == ke.RequestTimeout {
+			how.outcome = RequestTimeout
+		}
+		return nts.Failure{Code: nts.BadRequest}, how, fmt.Errorf("%v: %w", ke.RefusalOf(err), err)
 	}
 	p.broker.strange.Info("received records from the client")
 	// Nobody may speak to a pool as a pool: its privileged records do not
 	// exist here.
 	req, err := nts.DecodeRequest(msg, nil)
 	if err != nil {
-		return nts.Failure{Code: nts.CodeOf(err)}, err
+		how := result{outcome: BadRequest}
+		if nts.CodeOf(err) == nts.UnrecognizedCriticalRecord {
+			how.outcome = Unrecognized
+		}
+		return nts.Failure{Code: nts.CodeOf(err)}, how, err
 	}
 	q, ok := req.(nts.KeyExchange)
 	if !ok {
-		return nts.Failure{Code: nts.BadRequest}, fmt.Errorf("unexpected request %T", req)
+		return nts.Failure{Code: nts.BadRequest}, result{outcome: BadRequest}, fmt.Errorf("unexpected request %T", req)
 	}
 	q.Deny = q.Deny[:min(len(q.Deny), mostDenied)]
 	from := peer.Remote().Addr()
 	if p.repeats.excessive(from, q, time.Now()) {
-		return nts.Failure{Code: nts.InternalServerError}, errRepeated
+		return nts.Failure{Code: nts.InternalServerError}, result{outcome: Repeated}, errRepeated
 	}
 	return p.broker.serve(ctx, q, p.broker.rules.Load().asker(from, peer.ServerName(), q), peer.Export)
 }
@@ -349,7 +386,7 @@ func (p *Pool) respond(ctx context.Context, peer *ke.Peer) (nts.Response, error)
 // take, and whether they work. The error is nil if a source gave cookies for the
 // keys.
 func (p *Pool) Rehearse(ctx context.Context, q nts.KeyExchange, keys nts.Exporter) error {
-	resp, err := p.broker.serve(ctx, q, asker{family: p.families[0], shard: allShards}, keys)
+	resp, _, err := p.broker.serve(ctx, q, asker{family: p.families[0], shard: allShards}, keys)
 	if err != nil {
 		return err
 	}

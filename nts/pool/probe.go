@@ -66,6 +66,13 @@ func (l *leg) question(ctx context.Context, d nts.Dialect, q nts.Request, decode
 		return nil, err
 	}
 	defer clear(request) // it may hold a token
+	l.up.questions.Add(1)
+	failed := true
+	defer func() {
+		if failed {
+			l.up.questionsFailed.Add(1)
+		}
+	}()
 	for again := true; ; again = false {
 		conn, err := l.take(ctx, d, askTimeout)
 		if err != nil {
@@ -85,6 +92,7 @@ func (l *leg) question(ctx context.Context, d nts.Dialect, q nts.Request, decode
 			return nil, err
 		}
 		conn.done(keptBy(resp))
+		failed = false
 		return resp, nil
 	}
 }

@@ -113,7 +113,7 @@ func TestCase35Families(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			serial++
-			resp, _ := w.pool.broker.serve(ctx, q, asker{family: f, shard: allShards, deny: namesIn(q)}, func(_ string, c []byte, n int) ([]byte, error) {
+			resp, _, _ := w.pool.broker.serve(ctx, q, asker{family: f, shard: allShards, deny: namesIn(q)}, func(_ string, c []byte, n int) ([]byte, error) {
 				key := make([]byte, n)
 				copy(key, c)
 				key[n-1] = serial
@@ -159,7 +159,7 @@ func TestAddressAsASource(t *testing.T) {
 	for domain, want := range map[string][families]bool{
 		"192.0.2.1": {true, false}, "2001:db8::1": {false, true}, "ke.example": {true, true},
 	} {
-		m := newMember(Source{Domain: domain, Port: 1}, nil)
+		m := newMember(Source{Domain: domain, Port: 1}, new(upstream))
 		if got := [families]bool{m.legs[0] != nil, m.legs[1] != nil}; got != want {
 			t.Errorf("%s has legs %v", domain, got)
 		}

@@ -39,6 +39,7 @@ type upstream struct {
 	client *ke.Client
 	roots  func() *x509.CertPool
 	log    *slog.Logger
+	*counters
 
 	life    context.Context // ends with the pool
 	running sync.WaitGroup  // what goes on behind clients
@@ -114,6 +115,7 @@ func (l *leg) awaken(d nts.Dialect) *upstreamConn {
 		c.ke.Wake()
 		if <-c.alive && time.Since(c.since) < ageMax && c.dialect == d && c.sessions == sessions {
 			c.reused = true
+			l.up.reused.Add(1)
 			return c
 		}
 		c.ke.Close()
@@ -131,7 +133,12 @@ func (l *leg) dial(ctx context.Context, d nts.Dialect) (*upstreamConn, error) {
 		Network: l.family.network(), Sessions: sessions,
 	})
 	if err != nil {
+		l.up.connectionsFailed.Add(1)
 		return nil, err
+	}
+	l.up.connections.Add(1)
+	if conn.Resumed() {
+		l.up.resumed.Add(1)
 	}
 	return &upstreamConn{leg: l, dialect: d, ke: conn, since: time.Now(), sessions: sessions}, nil
 }
@@ -156,6 +163,9 @@ func (c *upstreamConn) timed(d time.Duration) {
 // keep it and there is room.
 func (c *upstreamConn) done(granted nts.Dialect) {
 	l := c.leg
+	if granted == nts.NoDialect && c.dialect != nts.ClientCertificate {
+		l.up.refusedKeepAlive.Add(1)
+	}
 	l.mu.Lock()
 	rest := granted != nts.NoDialect && len(l.idle) < inFlight && c.sessions == l.sessions && !l.retired && l.up.life.Err() == nil
 	if rest {
