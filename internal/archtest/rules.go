@@ -81,11 +81,11 @@ var Rooms = []Rule{
 	{Package: "internal/testcert", Testing: true},
 	{Package: "internal/sim", Internal: []string{"daemon/assemble", "daemon/config", "proto/..."}},
 	{Package: "test/...", Internal: []string{"internal/...", "proto/...", "nts/...", "test/..."}},
-	{Package: "test/prometheus", Internal: []string{"daemon/observe", "test/lab"}},
 	{
 		Package: "test/lab", Internal: []string{"internal/..."}, Exits: true,
 		Why: "it starts programs by running itself again, in place of a shell",
 	},
+	{Package: "test/prometheus", Internal: []string{"daemon/observe", "test/lab"}},
 }
 
 // Nowhere are packages that must not be linked into a command, not even by
