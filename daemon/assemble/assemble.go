@@ -51,6 +51,7 @@ func discipline(s *config.Synchronization) kalman.Config {
 		StartupStep:      threshold(s.StartupStepPanic),
 		AccumulatedSteps: Accumulated(s.AccumulatedStepPanic),
 		LocalStratum:     s.LocalStratum,
+		Trust:            trust[s.NTSSelection],
 		Algorithm: kalman.Algorithm{
 			StepThreshold:             a.StepThreshold,
 			SlewMaximumFrequency:      a.SlewMaximumFrequencyOffset,
@@ -65,6 +66,11 @@ func discipline(s *config.Synchronization) kalman.Config {
 			IgnoreServerDispersion:    a.IgnoreServerDispersion,
 		},
 	}
+}
+
+// trust is what the values of nts-selection mean to the discipline.
+var trust = map[config.NTSSelection]kalman.Trust{
+	config.NTSOutvotes: kalman.TrustOutvotes, config.NTSRequired: kalman.TrustRequired, config.NTSEqual: kalman.TrustIgnored,
 }
 
 func threshold(l config.StepLimit) kalman.Threshold {

@@ -83,3 +83,20 @@ reference-id = "GPS"
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
+
+func TestNTSSelection(t *testing.T) {
+	for text, want := range map[string]kalman.Trust{
+		"":                          kalman.TrustOutvotes,
+		`nts-selection = "outvote"`: kalman.TrustOutvotes,
+		`nts-selection = "require"`: kalman.TrustRequired,
+		`nts-selection = "equal"`:   kalman.TrustIgnored,
+	} {
+		cfg, problems := config.Parse("ntp.toml", []byte("[synchronization]\n"+text+"\n"))
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		if got := Engine(cfg).Discipline.Trust; got != want {
+			t.Errorf("%s: %v, want %v", text, got, want)
+		}
+	}
+}

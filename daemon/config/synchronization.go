@@ -18,6 +18,8 @@ type Synchronization struct {
 	WarnOnJump             bool
 	// UpdateSystemClock is false when the system's clock is left alone and a clock in user space is steered.
 	UpdateSystemClock bool
+	// NTSSelection is what sources with NTS count beside others.
+	NTSSelection NTSSelection
 	// StatePath is empty where nothing is to be kept. It is used with the system's clock only.
 	StatePath string
 	Algorithm Algorithm
@@ -25,6 +27,16 @@ type Synchronization struct {
 	minimum     *int
 	accumulated *float64
 }
+
+// NTSSelection says what sources with NTS count beside others when it is decided which of them to believe.
+type NTSSelection uint8
+
+// The values of nts-selection.
+const (
+	NTSOutvotes NTSSelection = iota // others only support them, where one of them can vote
+	NTSRequired                     // nobody else ever votes
+	NTSEqual                        // all count the same
+)
 
 // A StepLimit is the largest step that is believed, each way. A step must be smaller; zero forbids steps that way.
 type StepLimit struct{ Forward, Backward time.Duration }
@@ -82,6 +94,10 @@ var synchronizationTable = table[Synchronization]{keys: []*key[Synchronization]{
 	val("update-system-clock", boolean, func(s *Synchronization) *bool { return &s.UpdateSystemClock },
 		"false leaves the system's clock alone and steers one in user space, which is what is served").otherwise("true").
 		differs("not a key", "update-system-clock"),
+	val("nts-selection", word(named[NTSSelection]{"outvote", NTSOutvotes}, named[NTSSelection]{"require", NTSRequired}, named[NTSSelection]{"equal", NTSEqual}),
+		func(s *Synchronization) *NTSSelection { return &s.NTSSelection },
+		"whether sources with NTS alone vote on the time where there are some, always, or like all others").otherwise(`"outvote"`).
+		differs("not a key", "nts-selection"),
 	val("state-path", orOff, func(s *Synchronization) *string { return &s.StatePath },
 		"file that keeps the frequency of the system's clock across restarts").otherwise(`"`+DefaultStatePath+`"`).
 		differs("not a key", "state-path"),

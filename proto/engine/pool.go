@@ -37,7 +37,7 @@ func (p *poolSpawner) work(e *Engine, s *source) {
 		if l != nil && !l.assoc.Unreachable() {
 			continue
 		}
-		a, ok := p.pick(e, s, l == nil)
+		a, ok := p.pick(e, s, slot)
 		if !ok {
 			break
 		}
@@ -57,14 +57,20 @@ func (p *poolSpawner) work(e *Engine, s *source) {
 	}
 }
 
-// pick takes an address out of those that are known. One that is known to be
-// bad is only better than none.
-func (p *poolSpawner) pick(e *Engine, s *source, orBad bool) (netip.Addr, bool) {
+// pick takes an address for a slot out of those that are known, if it can one
+// of a network that no other slot's server is in: a pool is asked for several
+// opinions, and whoever owns a network owns all that is said from there. One
+// that is known to be bad is only better than none.
+func (p *poolSpawner) pick(e *Engine, s *source, t *slot) (netip.Addr, bool) {
 	p.known = slices.DeleteFunc(p.known, func(a netip.Addr) bool {
 		return e.inUse(a, nil) || slices.Contains(s.cfg.Ignore, a) || e.isDenied(netip.AddrPortFrom(a, s.cfg.Port), false)
 	})
-	i := slices.IndexFunc(p.known, func(a netip.Addr) bool { return !slices.Contains(p.failed, a) })
-	if i < 0 && orBad && len(p.known) > 0 {
+	good := func(a netip.Addr) bool { return !slices.Contains(p.failed, a) }
+	i := slices.IndexFunc(p.known, func(a netip.Addr) bool { return good(a) && !s.hasNeighbour(a, t) })
+	if i < 0 {
+		i = slices.IndexFunc(p.known, good)
+	}
+	if i < 0 && t.live == nil && len(p.known) > 0 {
 		i = 0
 	}
 	if i < 0 {

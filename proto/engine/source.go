@@ -107,7 +107,7 @@ func (e *Engine) start(s *source, slot *slot, addr netip.AddrPort, server string
 		assoc: client.New(poll, k, cookies, e.now, e.entropy),
 	}
 	e.discipline.Add(e.lastSource, kalman.SourceConfig{
-		PollMin: s.cfg.PollMin, PollMax: s.cfg.PollMax, PollStart: s.cfg.PollStart, Voting: true,
+		PollMin: s.cfg.PollMin, PollMax: s.cfg.PollMax, PollStart: s.cfg.PollStart, Voting: true, Trusted: k != nil,
 	})
 	e.reportSource(s, slot.live, Incident{Level: Info, Code: "source-new", Text: "new source"})
 }

@@ -14,6 +14,7 @@ type Config struct {
 	StartupStep      Threshold      // panic threshold of the first correction
 	AccumulatedSteps proto.Duration // panic threshold of Σ|step|; 0 is none
 	LocalStratum     uint8          // sources at or above it are not used
+	Trust            Trust          // what authentication is worth in the vote
 	Algorithm        Algorithm
 }
 

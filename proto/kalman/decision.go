@@ -20,6 +20,7 @@ type SourceConfig struct {
 	PollMax   int8
 	PollStart int8
 	Voting    bool // false: follows the majority, has no say in it (pulses)
+	Trusted   bool // what it says is authenticated
 }
 
 // Decision is what should happen now. The zero value is "nothing".

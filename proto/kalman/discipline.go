@@ -37,6 +37,8 @@ type Discipline struct {
 	frequency float64
 	steps     int
 	notes     []Note
+
+	exclusive bool // only authenticated sources vote
 }
 
 // New starts a discipline.

@@ -12,7 +12,7 @@ func (d *Discipline) vote() {
 	var count [4]int
 	known := 0
 	for _, s := range d.sources {
-		if s.state == Selected && s.cfg.Voting && s.leap < proto.LeapUnsynchronised {
+		if s.state == Selected && s.cfg.Voting && (s.cfg.Trusted || !d.exclusive) && s.leap < proto.LeapUnsynchronised {
 			count[s.leap]++
 			known++
 		}

@@ -41,6 +41,9 @@ func (d *Discipline) waiting() bool {
 		if s.cfg.Voting && s.reachable {
 			voters++
 		}
+		if s.cfg.Trusted && s.reachable && s.state == Measuring && d.set.Trust == TrustOutvotes {
+			return true // it is about to outvote the others
+		}
 	}
 	return 2*d.agreeing <= voters
 }

@@ -31,10 +31,11 @@ func (d *Discipline) survey() {
 			voters++
 		}
 	}
+	voters = d.franchise(all, voters)
 	agreeing, _, chosen := choose(all)
 	had := d.majority
-	d.agreeing = agreeing
-	d.majority = agreeing >= d.set.MinimumAgreeing && 2*agreeing > voters
+	d.agreeing = d.supporters(chosen)
+	d.majority = d.agreeing >= d.set.MinimumAgreeing && 2*agreeing > voters
 	var fresh []*source
 	expelled := false
 	for i, s := range d.sources {
