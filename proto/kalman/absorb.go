@@ -116,7 +116,7 @@ func (d *Discipline) learn(s *source, m sample) {
 		s.voice.observe(m.at, m.offset, x)
 	}
 	var weights [hypotheses]float64
-	s.voice.weights(&weights)
+	s.voice.laws[x.kind()].weights(&weights)
 	d.joint.observe(m.at, m.offset, p, x, &weights)
 	if s.run == 0 {
 		d.calm = d.joint.prob
@@ -357,7 +357,7 @@ func (d *Discipline) refound() {
 			d.joint.doubt(1, min(float64(w*w), variance))
 		}
 		var weights [hypotheses]float64
-		e.voice.weights(&weights)
+		e.voice.laws[x.kind()].weights(&weights)
 		d.joint.observe(e.at, e.offset, e.path, x, &weights)
 	}
 	d.joint.settle()

@@ -16,9 +16,30 @@ type voice struct {
 	at      rawTime
 	bank    [classes][models]track
 	prob    [classes]probabilities
-	weight  [hypotheses]float64 // log, of the hypotheses; the largest is 0
-	fresh   bool                // said holds for at
+	laws    [kinds]law
+	fresh   bool // said holds for at
 	said    track
+}
+
+// law is what is known about the shapes of samples of one kind: the log
+// weights of the hypotheses, the largest of which is 0.
+type law [hypotheses]float64
+
+// Samples whose excess is ordinary and those with a long one have each a law
+// of their own: long waits have another cause than short ones, such as
+// congestion that fills one direction only.
+const (
+	ordinary = iota
+	long
+	kinds
+)
+
+// kind of a sample.
+func (x excess) kind() int {
+	if x.span > longExcess*x.sigma {
+		return long
+	}
+	return ordinary
 }
 
 // track is an offset x from raw time (s) and its rate w (s/s), with their
@@ -28,13 +49,16 @@ type track struct{ x, w, pxx, pxw, pww float64 }
 const (
 	// memory fades what is known about the shapes: about a hundred samples.
 	shapeMemory = 0.99
+	// longExcess, in scales of the jitter, is a long one: in quiet times one
+	// sample in seven has it.
+	longExcess = 2
 	// firstVariance is that of an offset before its first sample, s².
 	firstVariance = 1
 )
 
 // start begins with the first offset.
 func (v *voice) start(at rawTime, offset proto.Duration, w, variance, wander float64) {
-	*v = voice{started: true, origin: offset, at: at, weight: v.weight}
+	*v = voice{started: true, origin: offset, at: at}
 	for c := range v.bank {
 		v.prob[c] = initialProbabilities(wander)
 		for q := range v.bank[c] {
@@ -85,18 +109,19 @@ func (v *voice) observe(at rawTime, offset proto.Duration, x excess) {
 	dt := at.since(v.at)
 	v.at = at
 	y := (offset - v.origin).Seconds()
+	l := &v.laws[x.kind()]
 	var weights [hypotheses]float64
-	v.weights(&weights)
+	l.weights(&weights)
 	for c := range v.bank {
-		v.teach(c, dt, y, x, &weights)
+		v.teach(c, dt, y, x, l, &weights)
 	}
-	v.level()
+	l.level()
 	v.fresh = false
 }
 
-// teach takes a sample into the tracks of a class and what is known about its
-// shapes.
-func (v *voice) teach(c int, dt, y float64, x excess, weights *[hypotheses]float64) {
+// teach takes a sample into the tracks of a class and what is known about the
+// shapes of its kind.
+func (v *voice) teach(c int, dt, y float64, x excess, known *law, weights *[hypotheses]float64) {
 	bank, prob := &v.bank[c], &v.prob[c]
 	mixing := prob.mix()
 	old := *bank
@@ -125,7 +150,7 @@ func (v *voice) teach(c int, dt, y float64, x excess, weights *[hypotheses]float
 	}
 	prob.learn(&total)
 	for h := range w {
-		l := &v.weight[lo+h]
+		l := &known[lo+h]
 		*l = float64(shapeMemory**l) + ref + exact.Log(max(evidence[h], 1e-300))
 	}
 }
@@ -145,42 +170,20 @@ func classRange(c int) (first, last int) {
 }
 
 // level keeps the log weights in range: only their differences matter.
-func (v *voice) level() {
-	top := v.weight[0]
-	for _, l := range v.weight {
-		top = max(top, l)
+func (l *law) level() {
+	top := l[0]
+	for _, w := range l {
+		top = max(top, w)
 	}
-	for h := range v.weight {
-		v.weight[h] = max(v.weight[h]-top, -20)
+	for h := range l {
+		l[h] = max(l[h]-top, -20)
 	}
 }
 
-// weights are those of the hypotheses, not logarithmic; the largest is 1 and
-// those that do not matter are 0.
-func (v *voice) weights(out *[hypotheses]float64) {
-	for h, l := range v.weight {
-		out[h] = 0
-		if l > -30 {
-			out[h] = exact.Exp(l)
-		}
-	}
-	// A class none of whose hypotheses matters still needs an opinion.
-	for c := range classes {
-		first, last := classRange(c)
-		top, some := first, false
-		for h := first; h < last; h++ {
-			some = some || out[h] > 0
-			if v.weight[h] > v.weight[top] {
-				top = h
-			}
-		}
-		if !some {
-			for h := first; h < last; h++ {
-				if l := v.weight[h] - v.weight[top]; l > -30 {
-					out[h] = 1e-13 * exact.Exp(l)
-				}
-			}
-		}
+// weights are those of the hypotheses, not logarithmic; the largest is 1.
+func (l *law) weights(out *[hypotheses]float64) {
+	for h, w := range l {
+		out[h] = exact.Exp(w)
 	}
 }
 
@@ -188,7 +191,7 @@ func (v *voice) weights(out *[hypotheses]float64) {
 // mean square over the hypotheses.
 func (v *voice) noise() float64 {
 	var weights [hypotheses]float64
-	v.weights(&weights)
+	v.laws[ordinary].weights(&weights)
 	var sum, total float64
 	for h, w := range weights {
 		r := levelScale[h%levels]
@@ -200,8 +203,10 @@ func (v *voice) noise() float64 {
 
 // soften makes what is known about the shapes count half.
 func (v *voice) soften() {
-	for h := range v.weight {
-		v.weight[h] /= 2
+	for k := range v.laws {
+		for h := range v.laws[k] {
+			v.laws[k][h] /= 2
+		}
 	}
 }
 
@@ -227,7 +232,7 @@ func (v *voice) latest() track {
 // estimate is what the voice says about a moment: all classes as one track.
 func (v *voice) estimate(at rawTime) track {
 	var weights [hypotheses]float64
-	v.weights(&weights)
+	v.laws[ordinary].weights(&weights)
 	dt := at.since(v.at)
 	var per [classes]track
 	var share [classes]float64
