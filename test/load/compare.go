@@ -35,6 +35,7 @@ var (
 var scenarios = []scenario{
 	{"plain", "plain NTP from one address", packets, []string{"ours", "ours-software", "ours-two", "chrony", "ntpd-rs", "ntpsec", "floor"}, "123", "123"},
 	{"many", "plain NTP from 4,000 addresses", with(packets, "-addresses=4000"), []string{"ours", "ours-software", "ours-two", "chrony", "ntpd-rs", "ntpsec", "floor"}, "123", "1123"},
+	{"calm", "plain NTP, 20,000 requests a second", with(packets, "-rate=20000"), []string{"ours", "ours-software", "chrony", "ntpd-rs", "ntpsec"}, "123", "123"},
 	{"nts", "NTS, one cookie out and one back", with(packets, "-nts"), []string{"ours", "ours-software", "ours-two", "chrony", "ntpd-rs", "ntpsec"}, "123", "123"},
 	{"nts8", "NTS, eight cookies asked for", with(packets, "-nts", "-placeholders=7"), []string{"ours", "ours-software", "ours-two", "chrony", "ntpd-rs", "ntpsec"}, "123", "123"},
 	{"ke", "key exchange, ECDSA P-256 and X25519", exchanges, []string{"ours", "chrony", "ntpd-rs", "ntpsec", "tls"}, "4460", "4460"},

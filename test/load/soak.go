@@ -62,7 +62,10 @@ func soak(o *order) error {
 	scrapes := make(chan error, 1)
 	go scrape(filepath.Join(c.host.Dir, "observe"), stop, scrapes)
 
-	turns := []scenario{scenarios[0], scenarios[1], scenarios[2], scenarios[3], scenarios[4]}
+	turns, err := pick("plain,many,nts,nts8,ke")
+	if err != nil {
+		return err
+	}
 	o.duration = soakTurn
 	pid := c.processes[0].Pid()
 	var sum tally
