@@ -9,6 +9,8 @@ import (
 // The constants of the discipline, each with its reason. Lengths of time in
 // seconds, frequencies in s/s.
 const (
+	// nanosecond: less than that is rounding.
+	nanosecond = 1e-9
 	// minStampNoise: no stamp is better than the resolution of the cards that
 	// take them.
 	minStampNoise = 20e-9

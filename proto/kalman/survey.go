@@ -202,7 +202,7 @@ func (d *Discipline) confine() {
 	})
 	var delta float64
 	switch {
-	case low > high || (low <= 0 && high >= 0):
+	case low > high || (low <= nanosecond && high >= -nanosecond):
 		return // they contradict each other, which the vote has to settle; or all is well
 	case low > 0:
 		delta = low
