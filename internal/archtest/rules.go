@@ -34,20 +34,20 @@ type Rule struct {
 var Rooms = []Rule{
 	{Package: "proto", Pure: true, Exact: true},
 	{Package: "proto/exact", Pure: true, Exact: true},
+	{Package: "proto/srv", Pure: true, Exact: true},
 	{Package: "proto/aead", Pure: true, Exact: true, Internal: []string{"proto"}},
 	{Package: "proto/cookie", Pure: true, Exact: true, Internal: []string{"proto", "proto/aead"}},
 	{Package: "proto/kalman", Pure: true, Exact: true, Internal: []string{"proto", "proto/exact"}},
 	{Package: "proto/client", Pure: true, Exact: true, Internal: []string{"proto", "proto/aead", "proto/cookie", "proto/kalman"}},
 	{Package: "proto/server", Pure: true, Exact: true, Internal: []string{"proto", "proto/aead", "proto/cookie"}, Std: []string{"sync/atomic"}},
-	{Package: "proto/engine", Pure: true, Exact: true, Internal: []string{"proto", "proto/aead", "proto/client", "proto/kalman"}},
+	{Package: "proto/engine", Pure: true, Exact: true, Internal: []string{"proto", "proto/aead", "proto/client", "proto/kalman", "proto/srv"}},
 	{Package: "nts", Pure: true, Internal: []string{"proto", "proto/aead"}},
-	{Package: "nts/srv", Pure: true},
 	{Package: "daemon/config", Pure: true, Internal: []string{"proto"}},
 	{Package: "daemon/assemble", Pure: true, Internal: []string{"daemon/config", "proto", "proto/engine", "proto/kalman"}},
 
 	// The purity line.
 	{Package: "nts/ke", Internal: []string{"nts", "proto/aead"}},
-	{Package: "nts/pool", Internal: []string{"nts", "nts/ke", "nts/srv", "proto/aead"}},
+	{Package: "nts/pool", Internal: []string{"nts", "nts/ke", "proto/aead", "proto/srv"}},
 	{Package: "clock", Internal: []string{"proto", "proto/engine", "proto/kalman"}},
 	{Package: "daemon/state"},
 	{Package: "daemon/logging"},
@@ -66,7 +66,7 @@ var Rooms = []Rule{
 	}},
 	{Package: "cmd", Internal: []string{"daemon/config", "daemon/history", "daemon/observe", "internal/jsonschema"}},
 	{Package: "cmd/ntp-daemon", Internal: []string{"clock", "daemon/...", "proto", "internal/cli", "internal/version"}},
-	{Package: "cmd/nts-pool-ke", Internal: []string{"daemon/config", "daemon/logging", "nts/...", "internal/cli", "internal/version"}},
+	{Package: "cmd/nts-pool-ke", Internal: []string{"daemon/config", "daemon/logging", "nts/...", "proto/srv", "internal/cli", "internal/version"}},
 	{Package: "cmd/ntp-metrics-exporter", Internal: []string{"daemon/config", "daemon/logging", "daemon/observe", "internal/cli", "internal/version"}},
 	{Package: "cmd/ntp-ctl", Internal: []string{"daemon/...", "proto/...", "nts/...", "internal/cli", "internal/version"}},
 

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/ntpd-go/ntpd-go/nts"
-	"github.com/ntpd-go/ntpd-go/nts/srv"
+	"github.com/ntpd-go/ntpd-go/proto/srv"
 )
 
 // Members of a pool can be listed in DNS, by SRV records that DNSSEC signs:

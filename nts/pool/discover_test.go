@@ -17,7 +17,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/ntpd-go/ntpd-go/nts"
-	"github.com/ntpd-go/ntpd-go/nts/srv"
+	"github.com/ntpd-go/ntpd-go/proto/srv"
 )
 
 // resolver is a DNS resolver that answers every question as the func does.
