@@ -13,6 +13,7 @@ import (
 
 	"github.com/ntpd-go/ntpd-go/clock"
 	"github.com/ntpd-go/ntpd-go/daemon/state"
+	"github.com/ntpd-go/ntpd-go/internal/version"
 	"github.com/ntpd-go/ntpd-go/proto"
 	"github.com/ntpd-go/ntpd-go/proto/engine"
 	"github.com/ntpd-go/ntpd-go/proto/kalman"
@@ -36,6 +37,9 @@ type savedClock struct {
 	FrequencySigma   float64   `json:"frequency_sigma"`
 	AccumulatedSteps float64   `json:"accumulated_steps"`
 	SavedAt          time.Time `json:"saved_at"`
+	// PanickedBoot is the boot of the machine in which the daemon last ended at
+	// a panic threshold, unless a correction succeeded since.
+	PanickedBoot string `json:"panicked_boot,omitempty"`
 }
 
 const (
@@ -76,6 +80,7 @@ func (s *saved) load() (st engine.State, known bool) {
 	return engine.State{
 		Frequency: c.Frequency, FrequencySigma: c.FrequencySigma,
 		AccumulatedSteps: proto.FromSeconds(c.AccumulatedSteps), SavedAt: c.SavedAt,
+		Panicked: c.PanickedBoot != "" && c.PanickedBoot == bootID(),
 	}, true
 }
 
@@ -90,8 +95,11 @@ func (s *saved) save(st engine.State) error {
 		Frequency: st.Frequency, FrequencySigma: st.FrequencySigma,
 		AccumulatedSteps: st.AccumulatedSteps.Seconds(), SavedAt: st.SavedAt,
 	}
+	if st.Panicked {
+		c.PanickedBoot = bootID()
+	}
 	if st.FrequencySigma <= 0 {
-		if s.clock.Version == 0 && st.AccumulatedSteps <= 0 {
+		if s.clock.Version == 0 && st.AccumulatedSteps <= 0 && !st.Panicked {
 			return nil // not worth keeping
 		}
 		if c.FrequencySigma = s.clock.FrequencySigma; s.clock.Version != 0 {
@@ -147,6 +155,7 @@ func (s *saved) write(c savedClock) error {
 // daemon that was killed during a slew left that behind as well. Without a
 // saved one the clock goes on as it is.
 func resume(c clock.Clock, st engine.State, known bool) (engine.State, error) {
+	st.Floor = proto.FromTime(version.Floor())
 	if !known {
 		st.Frequency = frequency(c)
 		return st, nil

@@ -53,6 +53,12 @@ type State struct {
 	FrequencySigma   float64        // its standard deviation; 0 when unknown
 	AccumulatedSteps proto.Duration // Σ|step| since the operator last said so
 	SavedAt          time.Time
+	// Panicked says that the last start in this boot of the machine ended at a
+	// panic threshold, and that nothing was corrected since.
+	Panicked bool
+	// Floor is a time that is certainly past, such as when the program was
+	// made: no step leads to a time before it. 0 is none. It is not saved.
+	Floor proto.Timestamp
 }
 
 // Reason is why a source is in its state: the same words in incidents, in

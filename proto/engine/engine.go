@@ -31,6 +31,7 @@ type Engine struct {
 
 	steering steering
 	serving  serving
+	caution  caution
 	halted   bool
 
 	// While an event is handled:
@@ -42,11 +43,11 @@ type Engine struct {
 // an exchange against forgery is drawn from it.
 func New(cfg Config, saved State, entropy io.Reader, now proto.Now) *Engine {
 	e := &Engine{
-		cfg: cfg, entropy: entropy, saved: saved,
-		discipline: kalman.New(cfg.Discipline, kalman.Saved{
-			Frequency: saved.Frequency, Sigma: saved.FrequencySigma, AccumulatedSteps: saved.AccumulatedSteps,
-		}),
+		cfg: cfg, entropy: entropy, saved: saved, caution: caution{on: saved.Panicked},
 	}
+	e.discipline = kalman.New(e.thresholds(cfg.Discipline), kalman.Saved{
+		Frequency: saved.Frequency, Sigma: saved.FrequencySigma, AccumulatedSteps: saved.AccumulatedSteps,
+	})
 	e.serving.due(now.Mono)
 	for i, s := range cfg.Sources {
 		e.sources = append(e.sources, e.newSource(i, s))
@@ -113,6 +114,7 @@ func (e *Engine) emit(a Action) { e.out = append(e.out, a) }
 
 // settle brings everything up to date with what is known now.
 func (e *Engine) settle() {
+	e.warnOfPanic()
 	e.poll()
 	for _, s := range e.sources {
 		s.spawner.work(e, s)

@@ -137,7 +137,7 @@ func TestNoKeysAreSaved(t *testing.T) {
 	for i := range s.NumField() {
 		names = append(names, s.Field(i).Name)
 	}
-	if want := []string{"Frequency", "FrequencySigma", "AccumulatedSteps", "SavedAt"}; !slices.Equal(names, want) {
+	if want := []string{"Frequency", "FrequencySigma", "AccumulatedSteps", "SavedAt", "Panicked", "Floor"}; !slices.Equal(names, want) {
 		t.Errorf("state holds %v, want %v", names, want)
 	}
 	w, h := ntsWorld(t)

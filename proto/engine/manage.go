@@ -72,7 +72,7 @@ func (e *Engine) reconfigure(cfg Config) {
 	}
 	e.forgetKeyServers()
 	e.cfg = cfg
-	e.discipline.Configure(cfg.Discipline)
+	e.discipline.Configure(e.thresholds(cfg.Discipline))
 	e.serving.changed = true
 }
 
@@ -89,6 +89,7 @@ func (e *Engine) commanded(ev Commanded) {
 	switch ev.Verb {
 	case "accept-step":
 		e.discipline.AcceptSteps()
+		e.calm()
 		e.serving.saveNow = true
 		e.report(Incident{Level: Info, Code: "steps-accepted", Text: "the accumulated steps were accepted and count from zero again"})
 	default:

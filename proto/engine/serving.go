@@ -135,7 +135,7 @@ func (e *Engine) save() {
 	est := e.discipline.Estimate(e.now)
 	e.emit(Save{State: State{
 		Frequency: est.Frequency, FrequencySigma: est.FrequencySigma,
-		AccumulatedSteps: est.AccumulatedSteps, SavedAt: e.calendar(),
+		AccumulatedSteps: est.AccumulatedSteps, SavedAt: e.calendar(), Panicked: e.caution.on,
 	}})
 }
 

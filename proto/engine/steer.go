@@ -29,10 +29,14 @@ func (e *Engine) decide() {
 		e.note(n)
 	}
 	if d.Halt != nil {
-		e.halt(Halt{Reason: d.Halt.Reason, Hint: d.Halt.Hint})
+		e.panics(Halt{Reason: d.Halt.Reason, Hint: d.Halt.Hint})
 		return
 	}
 	if d.Steer != nil {
+		if h, early := e.tooEarly(d.Steer.Step); early {
+			e.panics(h)
+			return
+		}
 		e.steering.id = e.request()
 		e.emit(Steer{ID: e.steering.id, Adjustment: *d.Steer})
 	}
@@ -67,6 +71,9 @@ func (e *Engine) steerApplied(ev SteerApplied) {
 	e.discipline.Applied(ev.Applied)
 	e.steering.last = ev.Applied.At
 	e.serving.changed = true
+	if e.discipline.Estimate(e.now).Synchronised {
+		e.calm()
+	}
 	if ev.Applied.Step != 0 {
 		e.clockMoved(ev.Applied.Mono)
 		// A restart must not open the accumulated limit anew.
