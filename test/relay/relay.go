@@ -17,6 +17,8 @@ type Config struct {
 	Up     Fault // from clients to the target
 	Down   Fault // from the target to clients
 	Seed   uint64
+	// Inside, if set, runs what opens a socket: on a thread in another network namespace, say.
+	Inside func(open func() error) error
 }
 
 // maxSessions bounds the clients that a relay remembers. A client is an address and port; the one silent for longest goes.
@@ -26,6 +28,7 @@ const maxSessions = 1024
 // that the target sees different clients as different ports.
 type Relay struct {
 	target netip.AddrPort
+	inside func(open func() error) error
 	front  *net.UDPConn
 
 	mu       sync.Mutex
@@ -57,12 +60,21 @@ func Start(c Config) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	front, err := net.ListenUDP("udp", listen)
+	if c.Inside == nil {
+		c.Inside = func(open func() error) error { return open() }
+	}
+	var front *net.UDPConn
+	err = c.Inside(func() error {
+		var err error
+		front, err = net.ListenUDP("udp", listen)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
 	r := &Relay{
 		target:   c.Target,
+		inside:   c.Inside,
 		front:    front,
 		up:       direction{fault: c.Up, random: rand.New(rand.NewPCG(c.Seed, 1))},
 		down:     direction{fault: c.Down, random: rand.New(rand.NewPCG(c.Seed, 2))},
@@ -143,7 +155,12 @@ func (r *Relay) session(client netip.AddrPort) (*session, error) {
 	if len(r.sessions) >= maxSessions {
 		r.evict()
 	}
-	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(r.target))
+	var conn *net.UDPConn
+	err := r.inside(func() error {
+		var err error
+		conn, err = net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(r.target))
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

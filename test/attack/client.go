@@ -1,0 +1,455 @@
+package main
+
+import (
+	"fmt"
+	"math/bits"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/ntpd-go/ntpd-go/proto"
+	"github.com/ntpd-go/ntpd-go/proto/server"
+	"github.com/ntpd-go/ntpd-go/test/lab"
+	"github.com/ntpd-go/ntpd-go/test/scene"
+)
+
+// Attacks on the client with forged replies.
+var clientRows = []scene.Row{
+	{ID: "T02", P0: true, What: "arbitrary and damaged octets in front of every true reply", Prove: arbitraryReplies},
+	{ID: "T11", P0: true, What: "plain, foreign, damaged and stripped replies to protected requests", Prove: forgedProtected},
+	{ID: "T12", P0: true, What: "replies with origin zero, old, random, or to nothing that was asked", Prove: forgedOrigins},
+	{ID: "T13", P0: true, What: "interleaved origins, crypto-NAKs and digests of nobody's key", Prove: forgedModes},
+	{ID: "T14", P0: true, What: "what 5,000 requests tell about the client and the next one", Prove: entropy},
+	{ID: "T16", P0: true, What: "key exchange blocked, NAKs forged, replies stripped: will it do without?", Prove: noPlainFallback},
+	{ID: "T45", What: "replies held for five seconds, sent before they were received, or from the past", Prove: impossibleTimes},
+	{ID: "T48", What: "true replies from another address and another port", Prove: otherSources},
+	{ID: "T30", P0: true, What: "headers with extreme values; configurations with nan, inf and negative numbers", Prove: extremes},
+}
+
+// follow starts an honest upstream and a client of it, and shows that they work.
+func follow(t *scene.Trial, nts bool) (*lab.Host, *scene.Upstream, *scene.Daemon) {
+	return followIn(t, nts, "host")
+}
+
+func ntsSource(name string) string {
+	return fmt.Sprintf("[[source]]\nmode = \"nts\"\naddress = %q\ncertificate-authority = \"/run/lab/ca.pem\"\n", name)
+}
+
+// attacked lets the client poll under a script, and checks that it still takes every true reply and nothing else: the
+// number of datagrams that it dropped is what the script made up, and its offset stays that of the honest server.
+func attacked(t *scene.Trial, d *scene.Daemon, u *scene.Upstream, polls uint64, script scene.Script) scene.Source {
+	before, _, err := d.Source(0)
+	t.Check(err)
+	var forged atomic.Uint64
+	u.Script(func(a *scene.Asked) [][]byte {
+		out := script(a)
+		forged.Add(uint64(len(out) - 1))
+		return out
+	})
+	after := t.Samples(d, 0, before.Taken(), polls, 60*time.Second)
+	u.Script(nil)
+	if after.ID != before.ID {
+		t.Fatal("the source was given up")
+	}
+	t.Eventually(10*time.Second, func() error {
+		now, _, err := d.Source(0)
+		if err == nil && now.Refused()-before.Refused() < forged.Load() {
+			err = fmt.Errorf("%d of %d forgeries were dropped", now.Refused()-before.Refused(), forged.Load())
+		}
+		return err
+	})
+	near(t, d)
+	t.Saw("%d measurements among %d forgeries, all dropped", after.Taken()-before.Taken(), forged.Load())
+	return after
+}
+
+// near checks that the client's clock was not moved by the attacker: forgeries are an hour off.
+func near(t *scene.Trial, d *scene.Daemon) {
+	s := t.MustState(d)
+	for _, row := range s.Own.Sources {
+		if row.Offset != nil && (*row.Offset > 0.5 || *row.Offset < -0.5) {
+			t.Fatal("the offset of %s is %v s", row.Name, *row.Offset)
+		}
+	}
+	if s.Own.Steps > 0 && s.System.AccumulatedSteps > 0.5 {
+		t.Fatal("the clock was stepped by %v s", s.System.AccumulatedSteps)
+	}
+}
+
+// hour makes a time of the attacker's out of a true one.
+const hour = 3600 * proto.Second
+
+func wrongTime(h *proto.Header) { h.Receive, h.Transmit = h.Receive.Add(hour), h.Transmit.Add(hour) }
+
+func arbitraryReplies(t *scene.Trial) {
+	for _, nts := range []bool{false, true} {
+		_, u, d := followIn(t, nts, map[bool]string{false: "plain", true: "nts"}[nts])
+		attacked(t, d, u, 6, func(a *scene.Asked) [][]byte {
+			var out [][]byte
+			for i := range 40 {
+				b := scene.Random(1 + i*29%1400)
+				if i%2 == 0 { // nearly true
+					b = slices.Clone(a.Reply)
+					at := 24 + int(scene.Random(1)[0])%8 // the origin
+					if nts {
+						at = 24 + int(scene.Random(1)[0])%(len(b)-24)
+					}
+					b[at] ^= 1 << (i % 8)
+				}
+				if len(b) > 48 && i%3 == 1 {
+					b = b[:48+i%5] // cut
+					b[24] ^= 0xff
+				}
+				out = append(out, b)
+			}
+			return append(out, a.Reply)
+		})
+		t.Alive(d.Process)
+	}
+}
+
+// followIn is follow on a host of its own name.
+func followIn(t *scene.Trial, nts bool, name string) (*lab.Host, *scene.Upstream, *scene.Daemon) {
+	h := t.Host(name)
+	u := t.Upstream(h, "127.0.0.1:123")
+	source := "[[source]]\nmode = \"server\"\naddress = \"127.0.0.1\"\n"
+	if nts {
+		t.Keys(h, u, "127.0.0.1:4460", "server", scene.At("127.0.0.1:123"))
+		source = ntsSource("server.test")
+	}
+	d := t.Daemon(h, "client", scene.Client+source)
+	s := t.Samples(d, 0, 0, 2, 30*time.Second)
+	if nts && (s.Cookies == nil || *s.Cookies == 0) {
+		t.Fatal("the client has no cookies")
+	}
+	t.Control("%s: %d measurements from the honest server", name, s.Taken())
+	return h, u, d
+}
+
+func forgedProtected(t *scene.Trial) {
+	_, u, d := follow(t, true)
+	marker := scene.Random(64)
+	bit := 0
+	after := attacked(t, d, u, 8, func(a *scene.Asked) [][]byte {
+		plain := a.Header(wrongTime)
+		identified := append(slices.Clone(plain), a.UniqueID()...)
+		withCookie := append(slices.Clone(identified), scene.Good(proto.FieldCookie, marker)...)
+		otherID := a.Seal(append(slices.Clone(plain), scene.Good(proto.FieldUniqueIdentifier, scene.Random(32))...), scene.Good(proto.FieldCookie, marker))
+		noID := a.Seal(slices.Clone(plain), scene.Good(proto.FieldCookie, marker))
+		twoIDs := a.Seal(append(slices.Clone(identified), a.UniqueID()...), nil)
+		foreign := scene.SealRandom(identified)
+		out := [][]byte{plain, identified, withCookie, otherID, noID, twoIDs, foreign, a.Reply[:len(a.Reply)-4], a.Reply[:48]}
+		for range 150 { // bit by bit through the true reply
+			b := slices.Clone(a.Reply)
+			b[bit/8%len(b)] ^= 1 << (bit % 8)
+			bit++
+			out = append(out, b)
+		}
+		// In front of a true reply that carries another cookie in the clear: it must not be kept.
+		return append(out, a.Reply)
+	})
+	if after.Cookies == nil || *after.Cookies < 7 {
+		t.Fatal("cookies were lost: %v", after.Cookies)
+	}
+	for _, r := range u.Requests() {
+		if strings.Contains(string(r), string(marker)) {
+			t.Fatal("the client used a cookie that was not authenticated")
+		}
+		if len(r) == proto.HeaderLen {
+			t.Fatal("the client sent a plain request")
+		}
+	}
+	t.Saw("%d single bits of true replies, no forged cookie used", bit)
+}
+
+func forgedOrigins(t *scene.Trial) {
+	_, u, d := follow(t, false)
+	var last proto.Timestamp
+	attacked(t, d, u, 8, func(a *scene.Asked) [][]byte {
+		reply := func(origin proto.Timestamp) []byte {
+			return a.Header(func(h *proto.Header) { wrongTime(h); h.Origin = origin })
+		}
+		h, err := proto.ParseHeader(a.Request)
+		if err != nil {
+			return nil
+		}
+		out := [][]byte{reply(0), reply(h.Transmit + 1), reply(proto.Timestamp(bits.ReverseBytes64(uint64(h.Transmit))))}
+		if last != 0 {
+			out = append(out, reply(last))
+		}
+		last = h.Transmit
+		for range 50 {
+			b := reply(0)
+			copy(b[24:32], scene.Random(8))
+			out = append(out, b)
+		}
+		return append(out, a.Reply)
+	})
+	// A second reply to the same request, and replies to a socket that asks nothing any more.
+	before, _, err := d.Source(0)
+	t.Check(err)
+	requests := len(u.Requests())
+	u.Script(func(a *scene.Asked) [][]byte {
+		return [][]byte{a.Reply, a.Header(wrongTime), a.Reply, a.Header(func(h *proto.Header) { wrongTime(h); h.Origin = 0 })}
+	})
+	after := t.Samples(d, 0, before.Taken(), 4, 30*time.Second)
+	for _, to := range u.Sources() {
+		u.Send(make([]byte, 48), to)
+	}
+	if asked := len(u.Requests()) - requests; after.Taken()-before.Taken() > uint64(asked) {
+		t.Fatal("%d measurements from %d requests", after.Taken()-before.Taken(), asked)
+	}
+	near(t, d)
+	t.Saw("the first reply alone counts when more follow")
+}
+
+func forgedModes(t *scene.Trial) {
+	_, u, d := follow(t, false)
+	var received, sent proto.Timestamp
+	attacked(t, d, u, 8, func(a *scene.Asked) [][]byte {
+		pivot := func(origin proto.Timestamp) []byte {
+			return a.Header(func(h *proto.Header) { wrongTime(h); h.Origin = origin })
+		}
+		wrong := a.Header(wrongTime)
+		out := [][]byte{
+			append(slices.Clone(wrong), 0, 0, 0, 0),          // crypto-NAK
+			append(slices.Clone(wrong), scene.Random(20)...), // MD5
+			append(slices.Clone(wrong), scene.Random(24)...), // SHA-1
+			a.Header(func(h *proto.Header) { wrongTime(h); h.Mode = proto.ModeBroadcast }),
+			a.Header(func(h *proto.Header) { wrongTime(h); h.Mode = proto.ModeSymmetricActive }),
+			a.Header(func(h *proto.Header) { wrongTime(h); h.Mode = proto.ModeClient }),
+			a.Header(func(h *proto.Header) { wrongTime(h); h.Version = 5 }),
+		}
+		if received != 0 {
+			out = append(out, pivot(received), pivot(sent))
+		}
+		h, err := proto.ParseHeader(a.Reply)
+		if err == nil {
+			received, sent = h.Receive, h.Transmit
+		}
+		return append(out, a.Reply)
+	})
+}
+
+func entropy(t *scene.Trial) {
+	h := t.Host("host")
+	const sources, wanted = 100, 5000
+	u := t.Upstream(h, "0.0.0.0:123")
+	u.Say(func(s *server.TimeSnapshot) { s.Stratum, s.Leap = 16, proto.LeapUnsynchronised })
+	var text strings.Builder
+	text.WriteString(scene.Client)
+	for i := range sources {
+		fmt.Fprintf(&text, "[[source]]\nmode = \"server\"\naddress = \"127.0.7.%d\"\n", i+1)
+	}
+	wire := t.Sniff(h, "lo")
+	d := t.Daemon(h, "client", text.String())
+	t.Eventually(20*time.Second, func() error { return atLeast(len(u.Requests()), sources) })
+	t.Control("%d associations poll", sources)
+	t.Eventually(100*time.Second, func() error { return atLeast(len(u.Requests()), wanted) })
+	t.Alive(d.Process)
+	var ones [64]int
+	seen, ports, sequel := map[uint64]bool{}, map[uint16]bool{}, 0
+	var last uint16
+	requests := u.Requests()
+	for _, r := range requests {
+		hd, err := proto.ParseHeader(r)
+		t.Check(err)
+		x := uint64(hd.Transmit)
+		if seen[x] {
+			t.Fatal("the same transmit field twice")
+		}
+		seen[x] = true
+		for i := range ones {
+			ones[i] += int(x >> i & 1)
+		}
+		hd.Transmit = 0
+		if want := (proto.Header{Version: 4, Mode: proto.ModeClient}); hd != want || len(r) != proto.HeaderLen {
+			t.Fatal("a request tells more than it must: %+v, %d octets", hd, len(r))
+		}
+	}
+	for i, n := range ones { // five standard deviations
+		if dev := n - len(requests)/2; dev*dev > 25*len(requests)/4 {
+			t.Fatal("bit %d is set in %d of %d", i, n, len(requests))
+		}
+	}
+	for _, s := range u.Sources() {
+		ports[s.Port()] = true
+		if s.Port() == last {
+			sequel++
+		}
+		last = s.Port()
+		if s.Port() == 123 {
+			t.Fatal("a request from port 123")
+		}
+	}
+	if len(ports) < len(requests)/4 || sequel > 5 {
+		t.Fatal("%d source ports for %d requests, %d times the same again", len(ports), len(requests), sequel)
+	}
+	if len(wire.Seen()) < len(requests) {
+		t.Fatal("the wire has fewer requests than the server")
+	}
+	t.Saw("%d requests: no transmit field twice, every bit within five standard deviations, %d source ports, all else constant", len(requests), len(ports))
+}
+
+func noPlainFallback(t *scene.Trial) {
+	h, u, d := follow(t, true)
+	wire := t.Sniff(h, "lo")
+	plain := func() error {
+		for _, p := range wire.Seen() {
+			if p.To.Port() == 123 && len(p.Payload) == proto.HeaderLen {
+				return lab.Final{Err: fmt.Errorf("a plain request to %s", p.To)}
+			}
+		}
+		return nil
+	}
+	// NAKs beside true replies cause no key exchange at all.
+	exchanges := u.Exchanges()
+	before, _, err := d.Source(0)
+	t.Check(err)
+	nak := func(a *scene.Asked) []byte { return append(a.Kiss("NTSN", 4), a.UniqueID()...) }
+	u.Script(func(a *scene.Asked) [][]byte { return [][]byte{nak(a), a.Reply} })
+	t.Samples(d, 0, before.Taken(), 5, 30*time.Second)
+	if n := u.Exchanges() - exchanges; n != 0 {
+		t.Fatal("%d key exchanges although every poll was answered", n)
+	}
+	// Stripped replies, then NAKs alone.
+	u.Script(func(a *scene.Asked) [][]byte { return [][]byte{a.Reply[:48], append(a.Reply[:48:48], a.UniqueID()...)} })
+	t.Hold(6*time.Second, plain)
+	u.Script(func(a *scene.Asked) [][]byte { return [][]byte{nak(a)} })
+	t.Hold(12*time.Second, plain)
+	if n := u.Exchanges() - exchanges; n > 4 {
+		t.Fatal("%d key exchanges in 18 seconds: forged NAKs drive the client", n)
+	}
+	t.Check(plain())
+	// A server whose key exchange never answers.
+	u2 := t.Upstream(h, "127.0.0.2:123")
+	d2 := t.Daemon(h, "blocked", scene.Client+ntsSource("second.test"))
+	t.Hold(8*time.Second, plain)
+	t.Alive(d2.Process)
+	if n := len(u2.Requests()); n != 0 {
+		t.Fatal("%d requests to a server without key exchange", n)
+	}
+	// It recovers when the attack ends.
+	u.Script(nil)
+	now, _, err := d.Source(0)
+	t.Check(err)
+	t.Eventually(45*time.Second, func() error {
+		s, _, err := d.Source(0)
+		if err == nil && (s.ID != now.ID || s.Taken() <= now.Taken()) && s.Taken() < 2 {
+			err = fmt.Errorf("not yet: %s", s.Text)
+		}
+		return err
+	})
+	t.Saw("no plain request in %d datagrams, no key exchange for NAKs beside answers, %d for NAKs alone", len(wire.Seen()), u.Exchanges()-exchanges)
+}
+
+func impossibleTimes(t *scene.Trial) {
+	_, u, d := follow(t, false)
+	before, _, err := d.Source(0)
+	t.Check(err)
+	scripts := map[string]func(h *proto.Header){
+		"held for five seconds": func(h *proto.Header) { h.Receive = h.Receive.Add(-5 * proto.Second) },
+		"sent before received":  func(h *proto.Header) { h.Transmit = h.Receive.Add(-proto.Second / 100) },
+		"without receive time":  func(h *proto.Header) { h.Receive = 0 },
+		"without transmit time": func(h *proto.Header) { h.Transmit = 0 },
+		"faster than possible": func(h *proto.Header) {
+			h.Receive = h.Receive.Add(-proto.Second)
+			h.Transmit = h.Transmit.Add(proto.Second)
+		},
+	}
+	for name, change := range scripts {
+		n := len(u.Requests())
+		u.Script(func(a *scene.Asked) [][]byte { return [][]byte{a.Header(change)} })
+		t.Eventually(20*time.Second, func() error { return atLeast(len(u.Requests())-n, 3) })
+		u.Script(func(*scene.Asked) [][]byte { return [][]byte{} })
+		now, _, err := d.Source(0)
+		t.Check(err)
+		if now.ID == before.ID && now.Taken() > before.Taken()+1 { // one may have been under way
+			t.Fatal("replies %s gave %d measurements", name, now.Taken()-before.Taken())
+		}
+		before = now
+	}
+	u.Script(nil)
+	t.Samples(d, 0, 0, 1, 60*time.Second)
+	near(t, d)
+	t.Saw("none of %d kinds gave a measurement", len(scripts))
+}
+
+func otherSources(t *scene.Trial) {
+	h, u, d := follow(t, false)
+	elsewhere := t.Upstream(h, "127.0.0.2:123")
+	otherPort := t.Upstream(h, "127.0.0.1:1123")
+	before, _, err := d.Source(0)
+	t.Check(err)
+	n := len(u.Requests())
+	u.Script(func(a *scene.Asked) [][]byte {
+		elsewhere.Send(a.Reply, a.From)
+		otherPort.Send(a.Reply, a.From)
+		return [][]byte{}
+	})
+	t.Eventually(20*time.Second, func() error { return atLeast(len(u.Requests())-n, 4) })
+	after, _, err := d.Source(0)
+	t.Check(err)
+	if after.Taken() > before.Taken()+1 {
+		t.Fatal("%d measurements from elsewhere", after.Taken()-before.Taken())
+	}
+	u.Script(nil)
+	t.Samples(d, 0, after.Taken(), 2, 60*time.Second)
+	t.Saw("true replies from another address or port count for nothing; the server's own do again")
+}
+
+// extremes gives each of many sources another header, and counts who is followed.
+func extremes(t *scene.Trial) {
+	h := t.Host("host")
+	t.Upstream(h, "127.0.0.1:123")
+	changes := map[string]func(h *proto.Header){
+		"stratum 0":               func(h *proto.Header) { h.Stratum = 0 },
+		"stratum 16":              func(h *proto.Header) { h.Stratum = 16 },
+		"stratum 17":              func(h *proto.Header) { h.Stratum = 17 },
+		"stratum 255":             func(h *proto.Header) { h.Stratum = 255 },
+		"leap 3":                  func(h *proto.Header) { h.Leap = 3 },
+		"root delay":              func(h *proto.Header) { h.RootDelay = 0xffffffff },
+		"root dispersion":         func(h *proto.Header) { h.RootDispersion = 0xffffffff },
+		"both":                    func(h *proto.Header) { h.RootDelay, h.RootDispersion = 0xffffffff, 0xffffffff },
+		"root distance of 2 s":    func(h *proto.Header) { h.RootDispersion = 0x20000 },
+		"transmit in era 1":       func(h *proto.Header) { h.Transmit, h.Receive = 1, 1 },
+		"transmit at the far end": func(h *proto.Header) { h.Transmit, h.Receive = h.Transmit+1<<63, h.Receive+1<<63 },
+	}
+	survivable := map[string]func(h *proto.Header){ // odd, but no reason not to be used
+		"precision 127":  func(h *proto.Header) { h.Precision = 127 },
+		"precision -128": func(h *proto.Header) { h.Precision = -128 },
+		"poll 127":       func(h *proto.Header) { h.Poll = 127 },
+		"poll -128":      func(h *proto.Header) { h.Poll = -128 },
+		"reference":      func(h *proto.Header) { h.Reference = 1 << 63 },
+	}
+	text := strings.Builder{}
+	text.WriteString(scene.Client + "[[source]]\nmode = \"server\"\naddress = \"127.0.0.1\"\n")
+	names := []string{""}
+	for _, set := range []map[string]func(h *proto.Header){changes, survivable} {
+		for name, change := range set {
+			addr := netip.AddrFrom4([4]byte{127, 0, 8, byte(len(names))})
+			u := t.Upstream(h, addr.String()+":123")
+			u.Script(func(a *scene.Asked) [][]byte { return [][]byte{a.Header(change)} })
+			fmt.Fprintf(&text, "[[source]]\nmode = \"server\"\naddress = %q\n", addr.String())
+			names = append(names, name)
+		}
+	}
+	d := t.Daemon(h, "client", text.String())
+	t.Samples(d, 0, 0, 8, 60*time.Second)
+	t.Control("the honest server among them is measured")
+	s := t.MustState(d)
+	for _, row := range s.Own.Sources {
+		name := names[row.Source]
+		if _, bad := changes[name]; bad && (row.Condition == "selected" || row.Condition == "candidate" && row.Offset != nil && *row.Offset > 1) {
+			t.Fatal("a server with %s is %s", name, row.Condition)
+		}
+	}
+	offset := s.Own.Offset
+	if !s.Own.Synchronised || offset == nil || *offset > 0.5 || *offset < -0.5 || s.Own.Steps > 1 {
+		t.Fatal("not synchronised to the honest server: %+v", s.Own.Text)
+	}
+	t.Saw("%d extreme headers, none selected; the clock follows the honest server", len(names)-1)
+	badNumbers(t, h)
+}
