@@ -351,10 +351,14 @@ func (d *Discipline) refound() {
 		x := e.path.excessOf(&e.sample)
 		v, deviation := d.joint.expect(e.at, e.offset, e.path)
 		if i > 0 && impossible(v, deviation, e.voice.noise(), x) {
-			// So early it is the frequency that was guessed wrong.
+			// So early it is the frequency that was guessed wrong, if it can
+			// be. What no oscillator does is left to the outlier branch of the
+			// likelihood, and to the vote.
 			w := v / max(e.at.since(all[i-1].at), soonInterval.Seconds())
-			d.joint.doubt(0, float64(v*v)/4)
-			d.joint.doubt(1, min(float64(w*w), variance))
+			if w2 := float64(w * w); w2 <= 25*variance {
+				d.joint.doubt(0, float64(v*v)/4)
+				d.joint.doubt(1, min(w2, variance))
+			}
 		}
 		var weights [hypotheses]float64
 		e.voice.laws[x.kind()].weights(&weights)

@@ -65,6 +65,9 @@ func (d *Discipline) survey() {
 		d.note(Note{Code: "source-selected", Source: s.id, Text: "it agrees with the majority"})
 	}
 	d.admit(fresh)
+	if expelled && d.young() {
+		d.refound() // without what the liar said
+	}
 	if len(fresh) > 0 || expelled {
 		d.reanchor()
 		d.dirty = true
@@ -82,7 +85,9 @@ func (d *Discipline) testimony(s *source, at rawTime, origin proto.Duration) (x,
 	if !s.voice.started {
 		return 0, 0
 	}
-	if !d.joint.started {
+	// While the joint estimate is made anew of every sample, it would move the
+	// honest along with the first sample of a liar: then voices alone count.
+	if !d.joint.started || d.young() {
 		t := s.voice.estimate(at)
 		return (s.voice.origin - origin).Seconds() + t.x, t.sigma()
 	}
