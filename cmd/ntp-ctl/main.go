@@ -36,6 +36,7 @@ func root() *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVarP(&f.config, "config", "c", "", "configuration file (default "+defaultConfig+")")
 	cmd.PersistentFlags().StringVarP(&f.format, "format", "f", "table", "format of status: table, plain (as ntpd-rs prints it) or prometheus")
+	cmd.AddCommand(doctorCommand(f))
 	cli.Version(cmd, version.Release)
 	cmd.AddCommand(statusCommand(f), validateCommand(f), queryCommand(), ntsCheckCommand())
 	return cmd

@@ -218,12 +218,17 @@ func AskTwice(ctx context.Context, q Question) Answer {
 	return a
 }
 
+// longest is how long a request gets in octets: what follows must fit a packet
+// that no network cuts in pieces.
+const longest = 1400
+
 // TryLengths sends NTS requests of growing length, by asking for more and
-// more cookies, until the longest that a client sends.
+// more cookies.
 func TryLengths(ctx context.Context, to netip.AddrPort, s *Session, timeout time.Duration) []Length {
 	var out []Length
 	for _, placeholders := range []int{0, 1, 3, 5, 7} {
-		if s.Cookies() == 0 {
+		const besides = 48 + 36 + 40 // header, unique identifier, authenticator
+		if s.Cookies() == 0 || besides+(placeholders+1)*(s.CookieLen()+4) > longest {
 			break
 		}
 		a := AskTwice(ctx, Question{To: to, Timeout: timeout, Session: s, Placeholders: placeholders})

@@ -55,6 +55,7 @@ var Rooms = []Rule{
 	{Package: "daemon/serve", Internal: []string{"daemon/netio", "proto", "proto/cookie", "proto/server"}},
 	{Package: "daemon/observe", Internal: []string{"proto", "proto/engine"}},
 	{Package: "daemon/probe", Internal: []string{"nts", "nts/ke", "proto", "proto/aead"}},
+	{Package: "daemon/doctor", Internal: []string{"daemon/config", "daemon/observe", "daemon/probe", "nts/ke"}},
 	{Package: "internal/jsonschema"},
 	{Package: "daemon/control", Internal: []string{"daemon/observe"}},
 	{Package: "daemon/history", Internal: []string{"proto", "proto/engine", "proto/kalman"}},

@@ -1,0 +1,214 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/ntpd-go/ntpd-go/daemon/probe"
+)
+
+// names looks at how the sources' names resolve.
+func (e *exam) names() {
+	var named, failed []*source
+	for _, s := range e.sources {
+		if s.literal {
+			continue
+		}
+		named = append(named, s)
+		if s.lookup != nil {
+			failed = append(failed, s)
+		}
+	}
+	if len(named) == 0 {
+		return
+	}
+	if len(failed) == len(named) && e.resolverDead(failed) {
+		return
+	}
+	for _, s := range failed {
+		s.said = true
+		fix := "check the spelling, and whether the name still exists"
+		if !notFound(s.lookup) {
+			fix = "check the name servers in /etc/resolv.conf; DNSSEC fails too when the clock is wrong"
+		}
+		e.problem("dns", s.name, "does not resolve: "+probe.LookupReason(s.lookup), "an address", fix)
+	}
+	for _, s := range named {
+		e.resolvesToUs(s)
+	}
+	if len(failed) == 0 {
+		e.ok("dns", "", fmt.Sprintf("%d names of sources resolve", len(named)))
+	}
+}
+
+func notFound(err error) bool {
+	var dns *net.DNSError
+	return errors.As(err, &dns) && dns.IsNotFound
+}
+
+// resolverDead looks whether the fault is not the names' but the resolver's:
+// it asks each name server itself.
+func (e *exam) resolverDead(failed []*source) bool {
+	for _, s := range failed {
+		if notFound(s.lookup) {
+			return false
+		}
+	}
+	servers := nameServers()
+	if len(servers) == 0 {
+		e.fail("dns", "/etc/resolv.conf", "names no name server, and no name resolves", "at least one nameserver line", "name one; DHCP or NetworkManager should have")
+		return e.allSaid(failed)
+	}
+	var words []string
+	for _, at := range servers {
+		words = append(words, at+": "+e.askNameServer(at, failed[0].name))
+	}
+	e.fail("dns", "", fmt.Sprintf("no name resolves (%d of %d failed); name server %s", len(failed), len(failed), strings.Join(words, ", ")),
+		"an answer", "check the network and the name servers in /etc/resolv.conf, or write addresses of sources")
+	return e.allSaid(failed)
+}
+
+func (e *exam) allSaid(sources []*source) bool {
+	for _, s := range sources {
+		s.said = true
+	}
+	return true
+}
+
+// askNameServer says what one name server does with a name.
+func (e *exam) askNameServer(at, name string) string {
+	ctx, cancel := context.WithTimeout(e.ctx, 2*e.Timeout)
+	defer cancel()
+	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(at, "53"))
+	}}
+	_, err := r.LookupNetIP(ctx, "ip", name+".")
+	var dns *net.DNSError
+	switch {
+	case err == nil:
+		return "answers"
+	case ctx.Err() != nil, errors.As(err, &dns) && dns.IsTimeout:
+		return "no answer"
+	case errors.As(err, &dns):
+		return dns.Err
+	default:
+		return probe.Cause(err).Error()
+	}
+}
+
+// nameServers reads the resolver's configuration.
+func nameServers() []string {
+	text, err := os.ReadFile("/etc/resolv.conf")
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "nameserver" {
+			out = append(out, f[1])
+		}
+	}
+	return out
+}
+
+// resolvesToUs finds names of others that lead to this machine: a block list,
+// or a wrong line in /etc/hosts.
+func (e *exam) resolvesToUs(s *source) {
+	host := strings.TrimSuffix(strings.ToLower(s.name), ".")
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return
+	}
+	for _, a := range s.found {
+		if isOurs(a) || a.IsUnspecified() {
+			s.said = true
+			e.problem("dns", s.name, "resolves to this machine itself ("+a.String()+")", "the address of another machine",
+				"look for the name in /etc/hosts and in the block list of the name server")
+			return
+		}
+	}
+}
+
+// network looks whether there is a way to the sources' addresses.
+func (e *exam) network() {
+	var cut []*source
+	with := 0
+	for _, s := range e.sources {
+		if len(s.found) == 0 {
+			continue
+		}
+		with++
+		if len(s.reach) == 0 {
+			cut = append(cut, s)
+		}
+	}
+	if len(cut) == 0 {
+		return
+	}
+	if len(cut) == with && !e.hasRoute(cut) {
+		for _, s := range cut {
+			s.said = true
+		}
+		e.fail("network", "", fmt.Sprintf("no route to any source: this machine has the addresses %s and no route to %v", addresses(), cut[0].found),
+			"a route", "bring up the network: an interface, an address, a default route")
+		return
+	}
+	for _, s := range cut {
+		s.said = true
+		e.problem("network", s.name, fmt.Sprintf("has only %s addresses (%v), to which this machine has no route", familyOf(s.found), s.found),
+			"an address of a family that this machine has", "use a name with addresses of the other family (for pools: 2.<zone>), or give this machine "+familyOf(s.found))
+	}
+}
+
+// hasRoute reports whether this machine has a route of the family that the
+// sources lack: then it is the family that is missing, not the network.
+func (e *exam) hasRoute(cut []*source) bool {
+	four, six := false, false
+	for _, s := range cut {
+		for _, a := range s.found {
+			four, six = four || a.Is4(), six || a.Is6()
+		}
+	}
+	for _, p := range ownPrefixes() {
+		a := p.Addr()
+		if a.IsLoopback() || a.IsLinkLocalUnicast() {
+			continue
+		}
+		if a.Is4() && !four || a.Is6() && !six {
+			return true
+		}
+	}
+	return false
+}
+
+func familyOf(all []netip.Addr) string {
+	four, six := false, false
+	for _, a := range all {
+		four, six = four || a.Is4(), six || a.Is6()
+	}
+	switch {
+	case four && six:
+		return "IPv4 and IPv6"
+	case six:
+		return "IPv6"
+	default:
+		return "IPv4"
+	}
+}
+
+func addresses() string {
+	var out []string
+	for _, p := range ownPrefixes() {
+		if !p.Addr().IsLoopback() {
+			out = append(out, p.String())
+		}
+	}
+	if len(out) == 0 {
+		return "of the loopback interface only"
+	}
+	return strings.Join(out, " ")
+}

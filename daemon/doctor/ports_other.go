@@ -1,0 +1,7 @@
+//go:build !linux
+
+package doctor
+
+func openSockets(string) []socket { return nil }
+
+func (m *machine) holders(string) []*process { return nil }

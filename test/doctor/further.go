@@ -1,0 +1,4 @@
+package main
+
+// further are set-ups beyond the twenty.
+var further = []setup{}
