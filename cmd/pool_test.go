@@ -64,7 +64,7 @@ func TestPoolSaysHowManyClientsItCanTake(t *testing.T) {
 // was, and is said.
 func TestPoolReloads(t *testing.T) {
 	dir := poolFolder(t, nil)
-	config := poolFile(t, "")
+	config := poolFile(t, "reload-seconds = 0\n")
 	put(t, dir, "pool.toml", config)
 	put(t, dir, "sources/a.toml", serverFile("127.0.0.1", "token-file = \"a.token\"\n"))
 	put(t, dir, "a.token", "hush\n")

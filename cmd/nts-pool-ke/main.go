@@ -40,6 +40,7 @@ func root() *cobra.Command {
 		Args:  cli.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return f.validate(cmd) },
 	})
+	cmd.AddCommand(zoneCommand(f), tokenCommand(f))
 	return cmd
 }
 
@@ -66,7 +67,11 @@ func (f *flags) validate(cmd *cobra.Command) error {
 	for _, w := range s.warnings {
 		fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+w)
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "Config looks good: %d time sources\n", len(s.sources))
+	more := ""
+	if n := len(s.cfg.DiscoveryDomains); n > 0 {
+		more = fmt.Sprintf(", and those that DNS lists for %d domains", n)
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "Config looks good: %d time sources%s\n", len(s.sources), more)
 	return nil
 }
 

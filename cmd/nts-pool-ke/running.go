@@ -7,12 +7,17 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
+	"github.com/ntpd-go/ntpd-go/daemon/observe"
 	"github.com/ntpd-go/ntpd-go/internal/cli"
 	"github.com/ntpd-go/ntpd-go/nts/ke"
 	"github.com/ntpd-go/ntpd-go/nts/pool"
@@ -24,6 +29,15 @@ type running struct {
 	log     *slog.Logger
 	current atomic.Pointer[settings]
 	pool    *pool.Pool
+	access  *accessLog    // or nil
+	domains chan struct{} // holds a value when the domains to discover have changed
+	found   findings      // of the goroutine that discovers
+
+	mu         sync.Mutex
+	listed     []pool.Source // that were discovered
+	discovered time.Time     // when that last worked
+	discovery  error         // why it does not
+	problem    error         // why what is in the files is not in effect
 }
 
 func (r *running) serverConfig() *tls.Config     { return r.current.Load().tls }
@@ -38,11 +52,34 @@ func (r *running) reloadOn(ctx context.Context, hangup <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-hangup:
-			if err := r.reload(); err != nil {
-				r.log.Error("kept the configuration of before", "error", err)
+			r.reloadAndSay()
+			if r.access == nil {
+				continue
+			}
+			if err := r.access.reopen(); err != nil {
+				r.log.Error("could not open the access log anew", "error", err)
 			}
 		}
 	}
+}
+
+func (r *running) reloadAndSay() {
+	err := r.reload()
+	r.mu.Lock()
+	r.problem = err
+	r.mu.Unlock()
+	if err != nil {
+		r.log.Error("kept the configuration of before", "error", err)
+	}
+}
+
+// setSources gives the pool the sources of the files and those that were
+// discovered.
+func (r *running) setSources() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	static := r.current.Load().sources
+	return r.pool.SetSources(append(static[:len(static):len(static)], r.listed...))
 }
 
 // reload takes over what is in the files now, all of it or, if something in
@@ -64,6 +101,11 @@ func (r *running) reload() error {
 		{"concurrent-connections", after.cfg.ConcurrentConnections != before.cfg.ConcurrentConnections},
 		{"key-exchange-timeout-ms", after.cfg.KeyExchangeTimeout != before.cfg.KeyExchangeTimeout},
 		{"log-level", after.cfg.LogLevel != before.cfg.LogLevel},
+		{"balancers", !slices.Equal(after.cfg.Balancers, before.cfg.Balancers)},
+		{"reload-seconds", after.cfg.ReloadInterval != before.cfg.ReloadInterval},
+		{"status-path", after.cfg.StatusPath != before.cfg.StatusPath || after.cfg.StatusPermissions != before.cfg.StatusPermissions},
+		{"metrics-listen", after.cfg.MetricsListen != before.cfg.MetricsListen},
+		{"access-log-path", after.cfg.AccessLogPath != before.cfg.AccessLogPath || after.cfg.AccessLogAddresses != before.cfg.AccessLogAddresses},
 	} {
 		if key.changed {
 			r.log.Warn(fmt.Sprintf("%s has changed in %s; it takes effect at the next start", key.name, r.path))
@@ -72,10 +114,19 @@ func (r *running) reload() error {
 	// What is compared with the next reading is what is in effect.
 	after.cfg.Listen, after.cfg.ConcurrentConnections = before.cfg.Listen, before.cfg.ConcurrentConnections
 	after.cfg.KeyExchangeTimeout, after.cfg.LogLevel = before.cfg.KeyExchangeTimeout, before.cfg.LogLevel
+	after.cfg.Balancers, after.cfg.ReloadInterval = before.cfg.Balancers, before.cfg.ReloadInterval
+	after.cfg.StatusPath, after.cfg.StatusPermissions, after.cfg.MetricsListen = before.cfg.StatusPath, before.cfg.StatusPermissions, before.cfg.MetricsListen
+	after.cfg.AccessLogPath, after.cfg.AccessLogAddresses = before.cfg.AccessLogPath, before.cfg.AccessLogAddresses
 
 	r.current.Store(after)
-	if err := r.pool.SetSources(after.sources); err != nil {
+	if err := r.setSources(); err != nil {
+		r.current.Store(before)
 		return err
+	}
+	r.pool.SetRules(after.rules())
+	select {
+	case r.domains <- struct{}{}:
+	default:
 	}
 	if !sameCertificates(before, after) {
 		r.pool.Renew()
@@ -109,14 +160,28 @@ func (f *flags) serve(ctx context.Context, s *settings) error {
 	defer stop()
 	context.AfterFunc(ctx, stop)
 
-	r := &running{path: f.config, log: log.Logger}
+	r := &running{path: f.config, log: log.Logger, domains: make(chan struct{}, 1)}
 	r.current.Store(s)
+	sources, again, err := r.firstSources(ctx, s)
+	if err != nil {
+		return cli.Exit(cli.Software, err)
+	}
+	var access func(pool.Access)
+	if s.cfg.AccessLogPath != "" {
+		if r.access, err = openAccessLog(s.cfg.AccessLogPath, s.cfg.AccessLogAddresses); err != nil {
+			return cli.Exit(cli.Software, fmt.Errorf("%v: the access log cannot be written: %w", s.cfg.AtObservability("access-log-path"), cli.Absolute(err)))
+		}
+		access = r.access.note
+	}
 	r.pool, err = pool.New(pool.Config{
 		Listener:    listener,
 		TLS:         r.serverConfig,
 		Roots:       r.roots,
 		Client:      &ke.Client{Certificate: r.certificate},
-		Sources:     s.sources,
+		Sources:     sources,
+		Rules:       s.rules(),
+		Balancers:   s.cfg.Balancers,
+		Access:      access,
 		Timeout:     s.cfg.KeyExchangeTimeout,
 		Connections: affordable(s, log.Logger),
 		Log:         log.Logger,
@@ -128,10 +193,62 @@ func (f *flags) serve(ctx context.Context, s *settings) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
+	behind, stopBehind := context.WithCancel(context.Background())
+	defer stopBehind() // after the last client
+	if err := r.operate(behind, s); err != nil {
+		return err
+	}
 	go r.reloadOn(ctx, hangup)
+	go watchFiles(ctx, s.cfg.ReloadInterval, r.current.Load, r.reloadAndSay)
+	go r.discover(ctx, again)
 	go tendMemory(ctx, r.pool.Connected)
 	if err := r.pool.Serve(ctx); err != nil {
 		return cli.Exit(cli.Software, fmt.Errorf("abnormal termination of the pool: %w", err))
+	}
+	return nil
+}
+
+// firstSources are the sources to start with. Those in DNS are waited for.
+func (r *running) firstSources(ctx context.Context, s *settings) ([]pool.Source, time.Duration, error) {
+	again := pool.DiscoverAtMost
+	if len(s.cfg.DiscoveryDomains) > 0 {
+		again, r.discovery = r.found.lookup(ctx, s)
+		if r.listed = r.found.sources(s); r.discovery == nil {
+			r.discovered = time.Now()
+		}
+	}
+	sources := append(s.sources[:len(s.sources):len(s.sources)], r.listed...)
+	switch {
+	case len(sources) == 0:
+		return nil, 0, fmt.Errorf("there is no time source: %w", r.discovery)
+	case r.discovery != nil:
+		r.log.Warn("the list of time sources in DNS cannot be used", "error", r.discovery)
+	}
+	return sources, again, nil
+}
+
+// operate opens what the pool is watched by, until ctx ends.
+func (r *running) operate(ctx context.Context, s *settings) error {
+	if s.cfg.StatusPath != "" {
+		l, err := observe.ListenAs("status socket", "status-path", s.cfg.StatusPath, fs.FileMode(s.cfg.StatusPermissions))
+		if err != nil {
+			return cli.Exit(cli.Software, err)
+		}
+		go serveStatus(ctx, l, r.status)
+	}
+	if s.cfg.MetricsListen.IsValid() {
+		l, err := ke.Listen(ctx, s.cfg.MetricsListen.String())
+		if err != nil {
+			return cli.ListenError(s.cfg.AtObservability("metrics-listen").String(), "metrics", s.cfg.MetricsListen, err)
+		}
+		go func() {
+			if err := serveMetrics(ctx, l, r.status); err != nil {
+				r.log.Error("metrics are no longer served", "error", err)
+			}
+		}()
+	}
+	if r.access != nil {
+		go r.access.run(ctx)
 	}
 	return nil
 }

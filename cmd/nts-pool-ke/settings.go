@@ -27,15 +27,21 @@ type settings struct {
 	tls      *tls.Config
 	pair     *ke.KeyPair
 	roots    *x509.CertPool
+	notAfter time.Time // of the certificate
+	geo      *pool.Geo // or nil
+	secret   []byte    // for the tokens of discovered sources, or nil
+	read     time.Time
+	files    []string // that all of this came from
+	print    string   // what they looked like before they were read
 	warnings []string
 }
 
 // read reads everything. The error of a bad configuration has the exit code
 // for that.
 func read(path string) (*settings, error) {
-	s := new(settings)
+	s := &settings{read: time.Now()}
 	for _, step := range []func() error{
-		func() error { return s.readConfig(path) }, s.readSources,
+		func() error { return s.readConfig(path) }, s.readSources, s.readGeolocation, s.readSecret,
 	} {
 		if err := step(); err != nil {
 			return nil, cli.Exit(cli.Config, err)
@@ -44,10 +50,14 @@ func read(path string) (*settings, error) {
 	if err := s.readCertificates(); err != nil {
 		return nil, cli.Exit(cli.Software, err)
 	}
+	if s.print = fingerprint(s.files); writtenSince(s.files, s.read) {
+		s.print = "" // something was written while it was read
+	}
 	return s, nil
 }
 
 func (s *settings) readConfig(path string) error {
+	s.files = append(s.files, path)
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("there was an error loading the config: %w", cli.Absolute(err))
@@ -79,6 +89,7 @@ func (s *settings) readSources() error {
 		if _, err := os.ReadDir(dir); err != nil {
 			return fmt.Errorf("%v: the directory of servers cannot be read: %w", s.cfg.At("key-exchange-servers-directory"), cli.Absolute(err))
 		}
+		s.files = append(append(s.files, dir), names...)
 		for _, name := range names {
 			more, err := s.readServers(name)
 			if err != nil {
@@ -86,7 +97,7 @@ func (s *settings) readSources() error {
 			}
 			servers = append(servers[:len(servers):len(servers)], more...)
 		}
-		if len(servers) == 0 {
+		if len(servers) == 0 && len(s.cfg.DiscoveryDomains) == 0 {
 			return fmt.Errorf("%v: there is no server in the files *.toml of %s; list at least one", s.cfg.At("key-exchange-servers-directory"), dir)
 		}
 	}
@@ -94,7 +105,13 @@ func (s *settings) readSources() error {
 	for _, server := range servers {
 		source := pool.Source{
 			Domain: server.Domain, Port: server.Port, Weight: server.Weight,
-			Owner: server.Owner, Location: server.Location,
+			Owner: server.Owner, Location: server.Location, Country: server.Country,
+		}
+		if server.TokenFile != "" {
+			s.files = append(s.files, server.TokenFile)
+		}
+		if source.Country != "" && pool.PlaceOf(source.Country).Continent == "" {
+			s.warnings = append(s.warnings, fmt.Sprintf("%v: there is no country %s; no client is near it", server.At("country"), source.Country))
 		}
 		if other, doubled := first[source.String()]; doubled && other.File != server.Pos.File {
 			s.warnings = append(s.warnings, fmt.Sprintf("%v: %v is listed already at %v", server.Pos, source, other))
@@ -133,16 +150,11 @@ const longestToken = 1024
 func token(s config.PoolServer) (nts.Secret, error) {
 	text := s.Token.Reveal()
 	if s.TokenFile != "" {
-		f, err := os.Open(s.TokenFile)
-		if err != nil {
-			return nil, fmt.Errorf("%v: the token cannot be read: %w", s.At("token-file"), cli.Absolute(err))
+		var err error
+		if text, err = firstLine(s.TokenFile); err != nil {
+			return nil, fmt.Errorf("%v: the token cannot be read: %w", s.At("token-file"), err)
 		}
-		defer f.Close()
-		line, err := bufio.NewReader(io.LimitReader(f, longestToken+2)).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, fmt.Errorf("%v: the token cannot be read: %w", s.At("token-file"), cli.Absolute(err))
-		}
-		if text = strings.TrimSpace(line); text == "" {
+		if text == "" {
 			return nil, fmt.Errorf("%v: the first line of %s is empty; put the token there", s.At("token-file"), s.TokenFile)
 		}
 	}
@@ -155,7 +167,68 @@ func token(s config.PoolServer) (nts.Secret, error) {
 	return nts.Secret(text), nil
 }
 
+// firstLine reads the first line of a file, without blanks around it.
+func firstLine(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", cli.Absolute(err)
+	}
+	defer f.Close()
+	line, err := bufio.NewReader(io.LimitReader(f, longestToken+2)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", cli.Absolute(err)
+	}
+	return strings.TrimSpace(line), nil
+}
+
+// shortestSecret bounds the secret for tokens, in octets: 128 bits in
+// hexadecimal digits.
+const shortestSecret = 32
+
+func (s *settings) readSecret() error {
+	name := s.cfg.DiscoverySecretFile
+	if name == "" {
+		return nil
+	}
+	s.files = append(s.files, name)
+	text, err := firstLine(name)
+	if err != nil {
+		return fmt.Errorf("%v: the secret cannot be read: %w", s.cfg.At("discovery-secret-file"), err)
+	}
+	if len(text) < shortestSecret {
+		return fmt.Errorf("%v: the first line of %s is too short for a secret; make one with openssl rand -hex 32", s.cfg.At("discovery-secret-file"), name)
+	}
+	s.secret = []byte(text)
+	return nil
+}
+
+func (s *settings) readGeolocation() error {
+	name := s.cfg.GeolocationPath
+	if name == "" {
+		return nil
+	}
+	s.files = append(s.files, name)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("%v: the database of places cannot be read: %w", s.cfg.At("geolocation-path"), cli.Absolute(err))
+	}
+	if s.geo, err = pool.OpenGeo(data); err != nil {
+		return fmt.Errorf("%v: %s: %w", s.cfg.At("geolocation-path"), name, err)
+	}
+	return nil
+}
+
+// rules are how the pool selects.
+func (s *settings) rules() pool.Rules {
+	r := pool.Rules{OwnerPercent: s.cfg.OwnerPercent, Shards: s.cfg.Shards}
+	if s.geo != nil {
+		r.Locate = s.geo.Locate
+	}
+	return r
+}
+
 func (s *settings) readCertificates() error {
+	s.files = append(s.files, s.cfg.CertificateChainPath, s.cfg.PrivateKeyPath, s.cfg.CertificateAuthorityPath)
 	pair, err := ke.LoadKeyPair(s.cfg.CertificateChainPath, s.cfg.PrivateKeyPath, time.Now())
 	if err != nil {
 		return err
@@ -165,6 +238,9 @@ func (s *settings) readCertificates() error {
 		return err
 	}
 	s.pair, s.roots = pair, roots
+	if leaf, err := x509.ParseCertificate(pair.TLS.Certificate[0]); err == nil {
+		s.notAfter = leaf.NotAfter
+	}
 	s.tls = &tls.Config{Certificates: []tls.Certificate{pair.TLS}}
 	s.warnings = append(s.warnings, pair.Warnings...)
 	return nil

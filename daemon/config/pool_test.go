@@ -66,7 +66,18 @@ p:8:8: nts-pool-ke-server.key-exchange-servers.port: 0 is out of range; it goes 
 		{"a token that is no text", head + "key-exchange-servers = [{ domain = \"a\", port = 1, token = 7, weight = -1 }]\n",
 			`p:6:59: nts-pool-ke-server.key-exchange-servers.token: expected a string, found an integer; write it in quotes
 p:6:71: nts-pool-ke-server.key-exchange-servers.weight: -1 is out of range; it goes from 0 to 1000000`},
-		{"a daemon's key", head + "key-exchange-servers = [{ domain = \"a\", port = 1 }]\n[observability]\nlog-path = \"x\"\n", "p:8:1: observability.log-path: unknown key; known here: log-level"},
+		{"a daemon's key", head + "key-exchange-servers = [{ domain = \"a\", port = 1 }]\n[observability]\nlog-path = \"x\"\n", "p:8:1: observability.log-path: unknown key; known here: log-level, status-path, status-permissions, metrics-listen, access-log-path, access-log-addresses"},
+		{"a country in words", head + "key-exchange-servers = [{ domain = \"a\", port = 1, country = \"nl\" }, { domain = \"b\", port = 1, country = \"EU1\" }]\n",
+			`p:6:61: nts-pool-ke-server.key-exchange-servers.country: "nl" is not a country code; write two capital letters such as "NL"
+p:6:105: nts-pool-ke-server.key-exchange-servers.country: "EU1" is not a country code; write two capital letters such as "NL"`},
+		{"a resolver elsewhere", head + "discovery-domains = [\"members.example\"]\ndiscovery-resolver = \"192.0.2.53:53\"\n",
+			"p:7:1: nts-pool-ke-server.discovery-resolver: 192.0.2.53:53 is not on this machine; what it says could be forged on the way; run a validating resolver here"},
+		{"no domains", head + "discovery-domains = []\n", "p:1:2: nts-pool-ke-server.key-exchange-servers: is missing; add [[nts-pool-ke-server.key-exchange-servers]]"},
+		{"limits", head + "key-exchange-servers-directory = \"d\"\nowner-percent = 0\nshards = 17\nbalancers = [\"10.0.0.1/33\"]\nreload-seconds = -1\n",
+			`p:7:17: nts-pool-ke-server.owner-percent: 0 is out of range; it goes from 1 to 100
+p:8:10: nts-pool-ke-server.shards: 17 is out of range; it goes from 0 to 16
+p:9:14: nts-pool-ke-server.balancers: the length of "10.0.0.1/33" is not a number from 0 to 32; write "192.0.2.0/24" or "2001:db8::/32"
+p:10:18: nts-pool-ke-server.reload-seconds: -1 is out of range; it goes from 0 to 86400`},
 		{"a daemon's file", "[[source]]\nmode = \"server\"\naddress = \"a\"\n",
 			"p:1:1: nts-pool-ke-server: is missing; add [nts-pool-ke-server]\np:1:3: source: unknown key; known here: nts-pool-ke-server, observability"},
 	} {
@@ -116,6 +127,45 @@ key-exchange-servers-directory = "more"
 	}
 	if text := fmt.Sprintf("%v %+v %#v", c, c, c); strings.Contains(text, "hush") {
 		t.Error("the token shows")
+	}
+}
+
+func TestPoolOperation(t *testing.T) {
+	c, problems := ParsePool("p", []byte(pool+`discovery-domains = ["members.example", "more.example"]
+discovery-resolver = "[::1]:5353"
+discovery-secret-file = "secret"
+balancers = ["10.0.0.0/8", "2001:db8::/32"]
+geolocation-path = "geo.mmdb"
+owner-percent = 35
+shards = 4
+reload-seconds = 0
+[observability]
+status-path = "pool.sock"
+status-permissions = 0o600
+metrics-listen = "127.0.0.1:9976"
+access-log-path = "access.log"
+access-log-addresses = true
+`))
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprintln(c.DiscoveryDomains, c.DiscoveryResolver, c.DiscoverySecretFile, c.Balancers, c.GeolocationPath, c.OwnerPercent, c.Shards, c.ReloadInterval); got !=
+		"[members.example more.example] [::1]:5353 secret [10.0.0.0/8 2001:db8::/32] geo.mmdb 35 4 0s\n" {
+		t.Errorf("pool is %s", got)
+	}
+	if got := fmt.Sprintln(c.StatusPath, c.StatusPermissions, c.MetricsListen, c.AccessLogPath, c.AccessLogAddresses, c.AtObservability("metrics-listen")); got !=
+		"pool.sock 384 127.0.0.1:9976 access.log true p:21:1\n" {
+		t.Errorf("observability is %s", got)
+	}
+	c, problems = ParsePool("p", []byte(pool))
+	if err := problems.Err(); err != nil || c.OwnerPercent != 100 || c.Shards != 0 || c.ReloadInterval != 5*time.Second || c.DiscoveryResolver.String() != "127.0.0.1:53" ||
+		c.StatusPath != "" || c.StatusPermissions != 0o660 || c.MetricsListen.IsValid() || c.AccessLogPath != "" || c.AccessLogAddresses {
+		t.Errorf("%v, by default %+v", err, c)
+	}
+	// Discovered servers are enough.
+	c, problems = ParsePool("p", []byte("[nts-pool-ke-server]\nlisten = \"0.0.0.0:4460\"\ncertificate-authority-path = \"ca\"\ncertificate-chain-path = \"chain\"\nprivate-key-path = \"key\"\ndiscovery-domains = [\"members.example\"]\n"))
+	if err := problems.Err(); err != nil || len(c.KeyExchangeServers) != 0 {
+		t.Errorf("%v, servers %v", err, c.KeyExchangeServers)
 	}
 }
 

@@ -67,7 +67,7 @@ var Rooms = []Rule{
 	}},
 	{Package: "cmd", Internal: []string{"daemon/config", "daemon/history", "daemon/observe", "internal/jsonschema"}},
 	{Package: "cmd/ntp-daemon", Internal: []string{"clock", "daemon/...", "proto", "internal/cli", "internal/version"}},
-	{Package: "cmd/nts-pool-ke", Internal: []string{"daemon/config", "daemon/logging", "nts/...", "proto/srv", "internal/cli", "internal/version"}},
+	{Package: "cmd/nts-pool-ke", Internal: []string{"daemon/config", "daemon/logging", "daemon/observe", "nts/...", "proto/srv", "internal/cli", "internal/version"}},
 	{Package: "cmd/ntp-metrics-exporter", Internal: []string{"daemon/config", "daemon/logging", "daemon/observe", "internal/cli", "internal/version"}},
 	{Package: "cmd/ntp-ctl", Internal: []string{"daemon/...", "proto/...", "nts/...", "internal/cli", "internal/version"}},
 
