@@ -55,6 +55,14 @@ type Lookup struct {
 	Absolute bool `json:",omitempty"`
 }
 
+// Locate asks DNS for the SRV records of a domain's key exchange; the answer
+// is Located.
+type Locate struct {
+	Request RequestID
+	Domain  string // whole as it is; no search list applies
+	Route   Route
+}
+
 // ExchangeKeys runs the NTS key exchange with a server or pool; the answer is
 // KeysEstablished or KeyExchangeFailed.
 type ExchangeKeys struct {
@@ -64,6 +72,9 @@ type ExchangeKeys struct {
 	Authority string   `json:",omitempty"` // file of extra root certificates
 	Deny      []string `json:",omitempty"` // NTP servers that a pool is not to give
 	Route     Route
+
+	// Absolute says that Host is whole as it is, as in Lookup.
+	Absolute bool `json:",omitempty"`
 }
 
 // OpenReference starts a local reference clock; samples come as Referenced.
@@ -146,6 +157,7 @@ type Halt struct {
 func (Send) action()            {}
 func (Abandon) action()         {}
 func (Lookup) action()          {}
+func (Locate) action()          {}
 func (ExchangeKeys) action()    {}
 func (OpenReference) action()   {}
 func (CloseReference) action()  {}

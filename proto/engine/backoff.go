@@ -94,9 +94,16 @@ func (e *Engine) keyServer(host string, port uint16) *keyServer {
 // forgetKeyServers drops those that no source uses and that are owed no wait.
 func (e *Engine) forgetKeyServers() {
 	e.keyServers = slices.DeleteFunc(e.keyServers, func(k *keyServer) bool {
-		used := slices.ContainsFunc(e.sources, func(s *source) bool { return s.ke == k })
+		used := slices.ContainsFunc(e.sources, func(s *source) bool { return s.asks(k) })
 		return !used && e.now.Mono >= k.ready(false)
 	})
+}
+
+// asks reports whether a source may ask a key exchange server, or has its keys
+// from there.
+func (s *source) asks(k *keyServer) bool {
+	return s.ke == k || s.service != nil && slices.Contains(s.service.targets, k) ||
+		slices.ContainsFunc(s.slots, func(t *slot) bool { return t.keying.ke == k || t.live != nil && t.live.ke == k })
 }
 
 // ready is the earliest moment for the next exchange. A slot whose keys were
@@ -125,6 +132,10 @@ func (k *keyServer) begin(now proto.Instant, spread uint64) {
 // failed notes that an exchange came to nothing; answered, that it was not the
 // exchange itself that failed.
 func (k *keyServer) failed(answered bool) { k.n, k.answered = max(k.n, 1), answered }
+
+// rejected is for a server that only one way of asking leads to, see
+// keyBackoff.rejected.
+func (k *keyServer) rejected() { k.n = max(k.n, rejectedRetry) }
 
 // proven notes that keys of an exchange that began at a moment are good. Those
 // of an earlier exchange than the last prove nothing about the last.

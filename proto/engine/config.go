@@ -31,6 +31,7 @@ type Source struct {
 	Count     int          // how many servers a pool keeps alive; 1 otherwise
 	Ignore    []netip.Addr // addresses that a pool never uses
 	Authority string       // file of extra root certificates
+	SRV       bool         // find key exchange servers by SRV records
 	PollMin   int8         // log2 seconds
 	PollMax   int8
 	PollStart int8 // initial poll interval

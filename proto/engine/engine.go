@@ -80,6 +80,8 @@ func (e *Engine) Handle(now proto.Now, ev Event, out []Action) []Action {
 		e.received(ev)
 	case LookedUp:
 		e.lookedUp(ev)
+	case Located:
+		e.located(ev)
 	case KeysEstablished:
 		e.keysEstablished(ev)
 	case KeyExchangeFailed:

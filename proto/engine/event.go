@@ -9,6 +9,7 @@ import (
 	"github.com/ntpd-go/ntpd-go/proto"
 	"github.com/ntpd-go/ntpd-go/proto/aead"
 	"github.com/ntpd-go/ntpd-go/proto/kalman"
+	"github.com/ntpd-go/ntpd-go/proto/srv"
 )
 
 // Event is something that happened. The set is sealed.
@@ -49,6 +50,8 @@ const (
 	ClassRejected     Class = "rejected"      // the peer will not accept this request
 	ClassBadRequest   Class = "bad-request"   // the peer did not take the request in, or not in time
 	ClassNoOverlap    Class = "no-overlap"    // no common protocol or algorithm
+	ClassInsecureDNS  Class = "dns-insecure"  // an answer that DNSSEC does not secure
+	ClassNoService    Class = "no-service"    // DNS names no server, or too few
 	ClassNotSupported Class = "not-supported" // this build cannot do it
 	ClassOther        Class = "other"
 )
@@ -90,6 +93,15 @@ type Received struct {
 type LookedUp struct {
 	Request RequestID
 	Addrs   []netip.Addr `json:",omitempty"`
+	Failure Failure
+}
+
+// Located answers Locate: the SRV records, if DNSSEC secures them. A secure
+// answer that there are none is not a failure.
+type Located struct {
+	Request RequestID
+	Records []srv.Record  `json:",omitempty"` // in any order
+	TTL     time.Duration // how long this may be used
 	Failure Failure
 }
 
@@ -159,6 +171,7 @@ func (Sent) event()              {}
 func (SendFailed) event()        {}
 func (Received) event()          {}
 func (LookedUp) event()          {}
+func (Located) event()           {}
 func (KeysEstablished) event()   {}
 func (KeyExchangeFailed) event() {}
 func (Referenced) event()        {}

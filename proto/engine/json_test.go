@@ -20,11 +20,11 @@ import (
 // compares them with the source.
 var (
 	everyEvent = []Event{
-		Sent{}, SendFailed{}, Received{}, LookedUp{}, KeysEstablished{}, KeyExchangeFailed{}, Referenced{}, ReferenceLost{},
+		Sent{}, SendFailed{}, Received{}, LookedUp{}, Located{}, KeysEstablished{}, KeyExchangeFailed{}, Referenced{}, ReferenceLost{},
 		SteerApplied{}, SteerFailed{}, Jumped{}, NetworkChanged{}, Reconfigured{Config: config(src(ModeServer, "x", 1))}, Commanded{},
 	}
 	everyAction = []Action{
-		Send{}, Abandon{}, Lookup{}, ExchangeKeys{}, OpenReference{}, CloseReference{}, Steer{}, SetClockStatus{},
+		Send{}, Abandon{}, Lookup{}, Locate{}, ExchangeKeys{}, OpenReference{}, CloseReference{}, Steer{}, SetClockStatus{},
 		PublishSnapshot{}, Save{}, Report{}, Halt{},
 	}
 )

@@ -19,6 +19,10 @@ const maxNameTries = 5
 // succeeded, the client SHOULD continue polling the NTP server using the
 // cookies and parameters it has" (RFC 8915 section 5.7).
 type keying struct {
+	ke      *keyServer   // who is asked
+	aimed   bool         // ke is chosen, where SRV records give a choice
+	tried   []*keyServer // asked in this round, where they do
+	walked  int          // exchanges since keys last proved good, where they do
 	backoff keyBackoff
 	request RequestID // key exchange in flight; 0 for none
 	fresh   bool      // the last exchange gave the live server's keys, not yet proven
@@ -47,24 +51,29 @@ func (s *source) ready(t *slot) proto.Instant {
 		return proto.Never
 	case k.keys != nil:
 		return k.retry
-	case t.wantsKeys():
-		return k.earliest(s)
+	case !t.wantsKeys():
+		return proto.Never
+	case s.service != nil && !k.aimed:
+		return s.service.ready()
 	}
-	return proto.Never
+	return k.earliest()
 }
 
 // earliest is when the back-off allows an exchange.
-func (k *keying) earliest(s *source) proto.Instant {
+func (k *keying) earliest() proto.Instant {
 	if k.hurried { // the last try did not get as far as the server
-		return max(k.backoff.last, s.ke.last).Add(minKeyRetry)
+		return max(k.backoff.last, k.ke.last).Add(minKeyRetry)
 	}
-	return max(k.backoff.ready(), s.ke.ready(k.backoff.well()))
+	return max(k.backoff.ready(), k.ke.ready(k.backoff.well()), k.pace())
 }
 
 // work does for a slot what is due: proving good keys, trying another address,
 // looking up a name. It reports whether a key exchange is due.
 func (k *keying) work(e *Engine, s *source, t *slot) bool {
 	k.watch(e, s, t)
+	if s.service != nil && k.request == 0 && k.keys == nil && t.wantsKeys() {
+		s.service.aim(e, s, t)
+	}
 	if e.now.Mono < s.ready(t) {
 		return false
 	}
@@ -85,7 +94,7 @@ func (k *keying) watch(e *Engine, s *source, t *slot) {
 	if l == nil {
 		if k.fresh { // the server was reached, and refused
 			k.fresh = false
-			s.ke.failed(true)
+			k.ke.failed(true)
 		}
 		return
 	}
@@ -93,14 +102,14 @@ func (k *keying) watch(e *Engine, s *source, t *slot) {
 		e.yield(l.addr.Addr())
 		k.fresh = false
 		k.backoff.proven()
-		s.ke.proven(k.backoff.last)
-		k.shun = shunned{}
+		l.ke.proven(k.backoff.last)
+		k.shun, k.tried, k.walked = shunned{}, nil, 0
 	}
 	if l.assoc.Unreachable() && e.move(s, t) {
 		return
 	}
-	if k.fresh && s.ke.n == 0 && t.wantsKeys() {
-		s.ke.failed(true) // the keys never proved good
+	if k.fresh && l.ke.n == 0 && t.wantsKeys() {
+		l.ke.failed(true) // the keys never proved good
 	}
 }
 
@@ -108,13 +117,13 @@ func (k *keying) watch(e *Engine, s *source, t *slot) {
 // retried, all who want something of it take turns: one whose exchanges fail
 // for a reason of its own does not keep the others from theirs.
 func (e *Engine) turn(s *source, t *slot) bool {
-	if s.ke.n == 0 {
+	if t.keying.ke.n == 0 {
 		return true
 	}
 	var next *slot
 	e.slots(func(other *source, u *slot) {
 		switch {
-		case other.ke != s.ke || u.keying.keys != nil || e.now.Mono < other.ready(u):
+		case u.keying.ke != t.keying.ke || u.keying.keys != nil || e.now.Mono < other.ready(u):
 		case other.cfg.Mode == ModeNTSPool && busy(other):
 		case next == nil || u.keying.backoff.last < next.keying.backoff.last:
 			next = u
@@ -132,11 +141,16 @@ func (k *keying) exchange(e *Engine, s *source, deny []string) {
 	}
 	k.request, k.fresh, k.hurried = e.request(), false, false
 	k.backoff.begin(e.now.Mono)
-	s.ke.begin(e.now.Mono, spread)
-	e.emit(ExchangeKeys{
+	k.ke.begin(e.now.Mono, spread)
+	x := ExchangeKeys{
 		Request: k.request, Host: s.cfg.Host, Port: s.cfg.Port,
 		Authority: s.cfg.Authority, Deny: deny, Route: s.cfg.Route,
-	})
+	}
+	if s.service != nil && len(s.service.targets) > 0 {
+		x.Host, x.Port, x.Absolute = k.ke.host, k.ke.port, true
+		k.aimed, k.tried, k.walked = false, append(k.tried, k.ke), min(k.walked+1, maxRetries)
+	}
+	e.emit(x)
 }
 
 // failed notes why an exchange came to nothing; the next one waits for the
@@ -146,8 +160,11 @@ func (k *keying) failed(e *Engine, s *source, f Failure) {
 	answered := f.Class == ClassRemote || f.Class == ClassNoOverlap
 	if f.Class == ClassRejected || f.Class == ClassBadRequest && k.failure.Class == ClassBadRequest {
 		k.backoff.rejected()
+		if s.service != nil {
+			k.ke.rejected()
+		}
 	}
-	s.ke.failed(answered)
+	k.ke.failed(answered)
 	if answered {
 		k.shun.useless()
 	}
@@ -157,7 +174,7 @@ func (k *keying) failed(e *Engine, s *source, f Failure) {
 // useless notes that the exchange went well and what it gave is of no use.
 func (k *keying) useless(e *Engine, s *source, f Failure) {
 	k.request = 0
-	s.ke.failed(true)
+	k.ke.failed(true)
 	k.fail(e, s, f)
 }
 
@@ -184,7 +201,7 @@ func (k *keying) established(e *Engine, s *source, t *slot, ev KeysEstablished) 
 		return
 	}
 	remote := ev.Remote.Addr().Unmap()
-	if canonical(ev.Server) == canonical(s.cfg.Host) && remote.IsValid() && s.cfg.Route.Proxy == "" && !slices.Contains(t.silent, remote) {
+	if canonical(ev.Server) == k.ke.host && remote.IsValid() && s.cfg.Route.Proxy == "" && !slices.Contains(t.silent, remote) {
 		k.resolved(e, s, t, []netip.Addr{remote})
 	}
 }
@@ -200,7 +217,7 @@ func (k *keying) lookedUp(e *Engine, s *source, t *slot, ev LookedUp) {
 	k.failure = ev.Failure
 	if k.tries >= maxNameTries {
 		k.shun.add(k.keys.Server)
-		s.ke.failed(true)
+		k.ke.failed(true)
 		k.keys, k.tries = nil, 0
 	}
 }
@@ -225,7 +242,7 @@ func (k *keying) resolved(e *Engine, s *source, t *slot, addrs []netip.Addr) {
 		cookies[i] = c
 	}
 	e.startAt(s, t, fit, ev.Port, ev.Server, keys, cookies)
-	k.fresh = true
+	t.live.ke, k.fresh = k.ke, true
 }
 
 // elsewhere leaves out the loopback addresses, which only a key exchange on
@@ -249,7 +266,7 @@ func newKeys(ev *KeysEstablished) (*client.Keys, error) {
 	return &client.Keys{C2S: c2s, S2C: s2c}, nil
 }
 
-func (k *keying) pending(s *source) pending {
+func (k *keying) pending(s *source, t *slot) pending {
 	switch {
 	case k.request != 0:
 		return pending{condition: Exchanging, retry: proto.Never, failure: k.failure}
@@ -257,8 +274,10 @@ func (k *keying) pending(s *source) pending {
 		return pending{condition: Resolving, retry: proto.Never, failure: k.failure}
 	case k.keys != nil:
 		return pending{condition: Waiting, retry: k.retry, failure: k.failure}
+	case s.service != nil && !k.aimed && t.wantsKeys():
+		return s.service.pending(k)
 	default:
-		return pending{condition: Waiting, retry: k.earliest(s), failure: k.failure}
+		return pending{condition: Waiting, retry: s.ready(t), failure: k.failure}
 	}
 }
 
@@ -289,7 +308,7 @@ func (keyed) keyExchangeFailed(e *Engine, s *source, ev KeyExchangeFailed) {
 	}
 }
 
-func (keyed) pending(s *source, t *slot) pending { return t.keying.pending(s) }
+func (keyed) pending(s *source, t *slot) pending { return t.keying.pending(s, t) }
 
 // hurry allows a slot one try whose last failed for one of some reasons that
 // may be over. They are reasons that cost the key exchange server little: the
@@ -301,8 +320,9 @@ func (k *keying) hurry(classes ...Class) {
 }
 
 // hurry is for when the network changed.
-func (keyed) hurry(s *source, _ proto.Instant) {
+func (keyed) hurry(s *source, now proto.Instant) {
 	for _, t := range s.slots {
 		t.keying.hurry(ClassDNS, ClassNetwork)
 	}
+	s.service.hurry(now)
 }

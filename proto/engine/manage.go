@@ -81,7 +81,7 @@ func (e *Engine) reconfigure(cfg Config) {
 func equal(a, b Source) bool {
 	return a.Mode == b.Mode && a.Host == b.Host && a.Port == b.Port && a.Count == b.Count &&
 		slices.EqualFunc(a.Ignore, b.Ignore, func(x, y netip.Addr) bool { return x == y }) &&
-		a.Authority == b.Authority && a.PollMin == b.PollMin && a.PollMax == b.PollMax &&
+		a.Authority == b.Authority && a.SRV == b.SRV && a.PollMin == b.PollMin && a.PollMax == b.PollMax &&
 		a.PollStart == b.PollStart && a.Route == b.Route && a.Name == b.Name
 }
 

@@ -79,7 +79,7 @@ func (e *Engine) deny(s *source, t *slot) []string {
 		add(k.shun.names[n-1]) // the last of them
 	}
 	e.lives(func(other *source, u *slot, l *live) {
-		if other.ke == s.ke && u != t {
+		if u != t && (other == s || l.ke != nil && l.ke == k.ke) {
 			add(l.server)
 		}
 	})

@@ -16,7 +16,8 @@ type source struct {
 	cfg     Source
 	slots   []*slot
 	spawner spawner
-	ke      *keyServer // nil for modes without keys
+	ke      *keyServer // of the configured name; nil for modes without keys
+	service *service   // nil where no SRV records are looked up
 }
 
 // slot is room for one live server.
@@ -33,6 +34,7 @@ type live struct {
 	id       kalman.SourceID
 	addr     netip.AddrPort
 	server   string       // NTP server name of a key exchange
+	ke       *keyServer   // that gave the keys; nil without
 	rest     []netip.Addr // its other addresses, not tried with these keys yet
 	assoc    *client.Association
 	exchange ExchangeID // in flight; 0 for none
@@ -84,8 +86,11 @@ func (e *Engine) newSource(index int, cfg Source) *source {
 	default:
 		s.spawner = &unsupported{}
 	}
+	if s.ke != nil {
+		s.service = newService(s)
+	}
 	for i := range n {
-		s.slots = append(s.slots, &slot{index: i})
+		s.slots = append(s.slots, &slot{index: i, keying: keying{ke: s.ke}})
 	}
 	return s
 }

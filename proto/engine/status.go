@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/proto"
@@ -54,6 +55,7 @@ func (e *Engine) row(now proto.Now, s *source, slot *slot) SourceStatus {
 	l := slot.live
 	if l == nil {
 		r.Condition, r.Reason, r.Text = p.condition, Reason(p.failure.Class), p.failure.Text
+		r.explain(s.fallback())
 		if p.retry != proto.Never && p.retry > now.Mono {
 			r.RetryIn = time.Duration(p.retry - now.Mono)
 		}
@@ -70,11 +72,27 @@ func (e *Engine) row(now proto.Now, s *source, slot *slot) SourceStatus {
 		if p.failure.Failed() {
 			r.Text += "; " + p.failure.Text
 		}
+		r.explain(s.fallback())
 		return r
 	}
 	r.Condition = condition(est.State)
 	r.Text = est.Reason
+	r.explain(s.fallback())
 	return r
+}
+
+// explain adds to a row that all is not as it was configured.
+func (r *SourceStatus) explain(f Failure) {
+	switch {
+	case !f.Failed() || strings.HasSuffix(r.Text, f.Text):
+	case r.Text == "":
+		r.Text = f.Text
+	default:
+		r.Text += "; " + f.Text
+	}
+	if r.Reason == "" {
+		r.Reason = Reason(f.Class)
+	}
 }
 
 func condition(s kalman.State) Condition {

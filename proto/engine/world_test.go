@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -39,6 +40,7 @@ type world struct {
 	queue   []due
 	hosts   map[netip.AddrPort]*host
 	names   map[string]func() ([]netip.Addr, bool)
+	srv     func(Locate) Located
 	keys    func(ExchangeKeys) Event
 	open    map[ExchangeID]netip.AddrPort
 	refuses bool          // the clock does
@@ -105,6 +107,7 @@ func newWorld(tb testing.TB, cfg Config) *world {
 		hosts: map[netip.AddrPort]*host{}, names: map[string]func() ([]netip.Addr, bool){}, open: map[ExchangeID]netip.AddrPort{},
 	}
 	w.keys = func(ExchangeKeys) Event { return nil }
+	w.srv = func(Locate) Located { return Located{} }
 	w.engine = New(cfg, State{}, seed(1), w.now())
 	return w
 }
@@ -113,16 +116,20 @@ func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
 // host adds a server.
 func (w *world) host(s string) *host {
-	keyset, err := cookie.NewKeyset(seed(3))
-	if err != nil {
-		w.tb.Fatal(err)
-	}
 	h := &host{
-		responder: server.New(server.Config{Versions: server.Version3And4}, seed(2)), keyset: keyset,
+		responder: server.New(server.Config{Versions: server.Version3And4}, seed(2)), keyset: w.keyset(seed(3)),
 		snapshot: server.TimeSnapshot{Stratum: 1, RefID: proto.RefIDText("GPS"), Precision: -20, ValidUntil: proto.Never},
 	}
 	w.hosts[netip.AddrPortFrom(addr(s), 123)] = h
 	return h
+}
+
+func (w *world) keyset(random io.Reader) *cookie.Keyset {
+	k, err := cookie.NewKeyset(random)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return k
 }
 
 // mute makes servers answer that they do not know the time: enough for what
@@ -247,6 +254,10 @@ func (w *world) perform(actions []Action) {
 			delete(w.open, a.Exchange)
 		case Lookup:
 			w.lookup(a)
+		case Locate:
+			ev := w.srv(a)
+			ev.Request = a.Request
+			w.later(lookup+w.slow, ev)
 		case ExchangeKeys:
 			if ev := w.keys(a); ev != nil {
 				w.later(handshake, ev)
@@ -341,6 +352,10 @@ func summary(v any) string {
 		return fmt.Sprintf("Lookup %d %s", v.Request, v.Host)
 	case LookedUp:
 		return fmt.Sprintf("LookedUp %d %v%s", v.Request, v.Addrs, v.Failure.Class)
+	case Locate:
+		return fmt.Sprintf("Locate %d %s", v.Request, v.Domain)
+	case Located:
+		return fmt.Sprintf("Located %d %v%s", v.Request, v.Records, v.Failure.Class)
 	case ExchangeKeys:
 		return fmt.Sprintf("ExchangeKeys %d with %s:%d, deny %v", v.Request, v.Host, v.Port, v.Deny)
 	case KeysEstablished:
