@@ -28,6 +28,7 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	cmd := exec.Command("go", "build", "-o", dir+"/", "./ntp-daemon", "./nts-pool-ke", "./ntp-ctl", "./ntp-metrics-exporter")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build does
 	if out, err := cmd.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building the commands: %v\n%s", err, out)
 		return 1

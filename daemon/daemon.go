@@ -35,6 +35,9 @@ type Options struct {
 	Log       *slog.Logger
 	// Strange logs what strangers can cause, a few lines a minute.
 	Strange *slog.Logger
+	// Confine gives up what is not needed once all is bound and read; nil
+	// keeps everything.
+	Confine func()
 	// Notify is the service manager's socket, empty without one.
 	Notify string
 }
@@ -63,6 +66,9 @@ func Run(ctx context.Context, o Options) error {
 	d.now = func() (proto.Now, error) { return clock.Read(d.Clock) }
 	if err := d.prepare(ctx); err != nil {
 		return err
+	}
+	if d.Confine != nil {
+		d.Confine()
 	}
 	if err := notify(d.Notify, "READY=1"); err != nil {
 		d.Log.Warn("could not tell the service manager that the daemon is ready", "error", err)

@@ -17,11 +17,12 @@ func main() { os.Exit(cli.Run(root(), os.Args[1:], os.Stdout, os.Stderr)) }
 // flags of the command line. Those of the software clock are for
 // demonstrations and tests: they make it begin wrong.
 type flags struct {
-	config   string
-	logLevel string
-	noClock  bool
-	offset   time.Duration
-	drift    float64 // ppm
+	config     string
+	logLevel   string
+	noClock    bool
+	privileged bool // keep all privileges
+	offset     time.Duration
+	drift      float64 // ppm
 }
 
 func root() *cobra.Command {
@@ -36,6 +37,7 @@ func root() *cobra.Command {
 	fs.StringVarP(&f.config, "config", "c", "", "configuration file (default "+defaultConfig+")")
 	fs.StringVarP(&f.logLevel, "log-level", "l", "", "trace, debug, info, warn or error; overrides the configuration")
 	fs.BoolVar(&f.noClock, "no-clock", false, "leave the system's clock alone and steer a clock in user space, as update-system-clock = false does")
+	fs.BoolVar(&f.privileged, "keep-privileges", false, "keep capabilities and access to all files after the start")
 	fs.DurationVar(&f.offset, "software-clock-offset", 0, "begin with the software clock this far off")
 	fs.Float64Var(&f.drift, "software-clock-drift", 0, "let the software clock begin this fast, in ppm")
 	_ = fs.MarkHidden("software-clock-offset") // only fails for a flag that does not exist

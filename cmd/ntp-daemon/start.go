@@ -48,7 +48,8 @@ func start(ctx context.Context, f *flags) error {
 	}
 	defer closeClock(clk, log.Logger)
 	return daemon.Run(ctx, daemon.Options{
-		Config: cfg, Clock: clk, ClockName: name, Log: log.Logger, Strange: log.Limited(), Notify: os.Getenv("NOTIFY_SOCKET"),
+		Confine: confiner(cfg, f, name, log.Logger),
+		Config:  cfg, Clock: clk, ClockName: name, Log: log.Logger, Strange: log.Limited(), Notify: os.Getenv("NOTIFY_SOCKET"),
 	})
 }
 

@@ -49,6 +49,7 @@ var Rooms = []Rule{
 	{Package: "nts/ke", Internal: []string{"nts", "proto/aead"}},
 	{Package: "nts/pool", Internal: []string{"nts", "nts/ke", "proto/aead", "proto/srv"}},
 	{Package: "clock", Internal: []string{"proto", "proto/engine", "proto/kalman"}},
+	{Package: "daemon/privilege"},
 	{Package: "daemon/state"},
 	{Package: "daemon/logging"},
 	{Package: "daemon/netio", Internal: []string{"proto", "proto/engine"}},
@@ -108,7 +109,7 @@ type Dependency struct {
 // record in docs/adr.
 var Dependencies = []Dependency{
 	{Module: "github.com/lmittmann/tint", Rooms: []string{"daemon/logging"}},
-	{Module: "github.com/landlock-lsm/go-landlock", Rooms: []string{"daemon", "cmd/..."}},
+	{Module: "github.com/landlock-lsm/go-landlock", Rooms: []string{"daemon/privilege"}},
 	{Module: "github.com/miscreant/miscreant.go", Rooms: []string{"proto/aead"}, Tests: true},
 	{Module: "github.com/oschwald/maxminddb-golang/v2", Rooms: []string{"nts/pool", "cmd/nts-pool-ke"}},
 	{Module: "github.com/pelletier/go-toml/v2", Rooms: []string{"daemon/config"}, Tests: true},

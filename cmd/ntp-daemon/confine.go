@@ -1,0 +1,63 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ntpd-go/ntpd-go/daemon"
+	"github.com/ntpd-go/ntpd-go/daemon/config"
+	"github.com/ntpd-go/ntpd-go/daemon/privilege"
+)
+
+// confiner gives up what the daemon does not need any more once it has begun,
+// unless the command line says otherwise.
+func confiner(cfg *config.Config, f *flags, clockName string, log *slog.Logger) func() {
+	if f.privileged {
+		return nil
+	}
+	return func() {
+		got, err := privilege.Confine(needs(cfg, f.config, clockName))
+		if err != nil {
+			log.Warn("could not give up privileges; going on with them", "error", err)
+			return
+		}
+		left := strings.Join(got.Capabilities, " ")
+		if left == "" {
+			left = "none"
+		}
+		log.Info("gave up privileges", "capabilities", left, "landlock", got.Landlock)
+	}
+}
+
+// needs is what a daemon needs while it runs: to set the clock that it steers,
+// to bind privileged ports of addresses that come back, to read again what the
+// configuration names, and to write what it keeps.
+func needs(cfg *config.Config, file, clockName string) privilege.Needs {
+	if file == "" {
+		file = defaultConfig
+	}
+	n := privilege.Needs{SetTime: clockName == daemon.ClockSystem && len(cfg.Sources) > 0}
+	for i := range cfg.Servers {
+		port := cfg.Servers[i].Listen.Port()
+		n.Bind = n.Bind || port > 0 && port < 1024
+	}
+	n.Read = append(privilege.Around(file), privilege.Around(os.Getenv("SSL_CERT_FILE"))...)
+	n.Read = append(n.Read, filepath.SplitList(os.Getenv("SSL_CERT_DIR"))...)
+	for _, p := range cfg.Paths() {
+		around := privilege.Around(p.Name)
+		switch p.Use {
+		case config.UseRoots, config.UseChain, config.UseKey, config.UseCertificate:
+			n.Read = append(n.Read, around...)
+		default:
+			n.Write = append(n.Write, around...)
+		}
+	}
+	if path := cfg.Synchronization.StatePath; path != "" && n.SetTime {
+		// What is not there yet cannot be allowed.
+		_ = os.MkdirAll(filepath.Dir(path), 0o755)
+		n.Write = append(n.Write, privilege.Around(path)...)
+	}
+	return n
+}

@@ -1,0 +1,127 @@
+package privilege
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"unsafe"
+
+	"github.com/landlock-lsm/go-landlock/landlock"
+	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"golang.org/x/sys/unix"
+)
+
+// Confine gives up everything but what is needed, in all threads of the
+// process and for good. Where the kernel has no Landlock the rest is done all
+// the same. Call it once everything is bound and read.
+//
+// A program built with cgo cannot change all of its threads: it is an error,
+// and nothing was given up.
+func Confine(n Needs) (Result, error) {
+	if err := allThreads("prctl(PR_SET_NO_NEW_PRIVS)", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); err != nil {
+		return Result{}, err
+	}
+	version, err := restrictFiles(n)
+	if err != nil {
+		return Result{}, err
+	}
+	left, err := dropCapabilities(n)
+	return Result{Capabilities: left, Landlock: version}, err
+}
+
+func allThreads(what string, trap, a1, a2, a3 uintptr) error {
+	if _, _, errno := syscall.AllThreadsSyscall6(trap, a1, a2, a3, 0, 0, 0); errno != 0 {
+		if errno == syscall.ENOTSUP {
+			return fmt.Errorf("%s: %w (the program was built with cgo)", what, errno)
+		}
+		return fmt.Errorf("%s: %w", what, errno)
+	}
+	return nil
+}
+
+// What may be done to files, of which executing one is never among it.
+const (
+	toRead  = ll.AccessFSReadFile | ll.AccessFSReadDir
+	toWrite = toRead | ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSMakeReg | ll.AccessFSMakeSock |
+		ll.AccessFSMakeDir | ll.AccessFSRemoveFile
+	// everything there was to a file in version 5 of Landlock.
+	everything = 1<<16 - 1
+)
+
+// restrictFiles restricts files and the TCP ports that may be listened on, as
+// far as the kernel can, and returns the version of its Landlock.
+func restrictFiles(n Needs) (int, error) {
+	version, err := ll.LandlockGetABIVersion()
+	if err != nil || version < 1 {
+		return 0, nil // no Landlock here
+	}
+	rules := []landlock.Rule{
+		landlock.PathAccess(toRead, append(append([]string{}, System...), n.Read...)...).IgnoreIfMissing(),
+		landlock.PathAccess(toWrite, n.Write...).IgnoreIfMissing(),
+	}
+	cfg, err := landlock.NewConfig(landlock.AccessFSSet(everything), landlock.AccessNetSet(ll.AccessNetBindTCP))
+	if err != nil {
+		return 0, fmt.Errorf("landlock: %w", err)
+	}
+	if err := cfg.BestEffort().Restrict(rules...); err != nil {
+		return 0, fmt.Errorf("landlock: %w", err)
+	}
+	return version, nil
+}
+
+// names of the capabilities that may be kept.
+var names = map[uint]string{unix.CAP_SYS_TIME: "CAP_SYS_TIME", unix.CAP_NET_BIND_SERVICE: "CAP_NET_BIND_SERVICE"}
+
+// dropCapabilities keeps those capabilities that are needed and there, in the
+// permitted and effective sets, and none in the others.
+func dropCapabilities(n Needs) ([]string, error) {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var have [2]unix.CapUserData
+	if err := unix.Capget(&header, &have[0]); err != nil {
+		return nil, fmt.Errorf("capget: %w", err)
+	}
+	var keep [2]unix.CapUserData
+	var left []string
+	for _, c := range []struct {
+		bit    uint
+		needed bool
+	}{{unix.CAP_SYS_TIME, n.SetTime}, {unix.CAP_NET_BIND_SERVICE, n.Bind}} {
+		set, mask := c.bit/32, uint32(1)<<(c.bit%32)
+		if c.needed && have[set].Permitted&mask != 0 {
+			keep[set].Permitted |= mask
+			keep[set].Effective |= mask
+			left = append(left, names[c.bit])
+		}
+	}
+	if err := limit(); err != nil {
+		return nil, err
+	}
+	err := allThreads("capset", unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&keep[0])), 0)
+	return left, err
+}
+
+// limit takes from the bounding set and the ambient set what they have, so
+// that no program that is started has any. It needs CAP_SETPCAP for the first:
+// without it no new privileges already means that none is gained.
+func limit() error {
+	err := allThreads("prctl(PR_CAP_AMBIENT)", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0)
+	if err != nil && !errors.Is(err, syscall.EINVAL) { // a kernel before 4.3 has no such set
+		return err
+	}
+	for c := range uintptr(64) {
+		there, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0)
+		if err != nil {
+			return nil // beyond the last
+		}
+		if there == 0 {
+			continue
+		}
+		if err := allThreads("prctl(PR_CAPBSET_DROP)", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c, 0); err != nil {
+			if errors.Is(err, syscall.EPERM) {
+				return nil
+			}
+			return err
+		}
+	}
+	return nil
+}

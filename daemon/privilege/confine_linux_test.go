@@ -1,0 +1,295 @@
+package privilege
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// child is set in the environment of a test binary that confines itself. Its
+// value are the needs; it says what it can do and waits for its input to end.
+const child = "PRIVILEGE_TEST_CHILD"
+
+// binary is a program of these tests that is built as the commands are: without
+// cgo.
+func binary(t *testing.T) string {
+	t.Helper()
+	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_GETPID, 0, 0, 0); errno == 0 {
+		return os.Args[0]
+	}
+	built.Do(func() {
+		dir, err := os.MkdirTemp("", "privilege") //nolint:usetesting // it outlives this test
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("go", "test", "-c", "-o", filepath.Join(dir, "privilege.test"), ".")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		program = filepath.Join(dir, "privilege.test")
+	})
+	return program
+}
+
+var (
+	built   sync.Once
+	program string
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if program != "" {
+		_ = os.RemoveAll(filepath.Dir(program))
+	}
+	os.Exit(code)
+}
+
+// threads makes some of the operating system's and waits for them.
+func threads() {
+	var there sync.WaitGroup
+	for range 8 {
+		there.Add(1)
+		go func() {
+			runtime.LockOSThread()
+			there.Done()
+			select {}
+		}()
+	}
+	there.Wait()
+}
+
+// confined starts a process that confines itself to a directory that it may
+// write and one that it may read, and returns its lines and its process id.
+func confined(t *testing.T, needs, dir string, attr *syscall.SysProcAttr) ([]string, int) {
+	t.Helper()
+	cmd := exec.Command(binary(t), "-test.run=^TestConfineChild$")
+	cmd.Env = append(os.Environ(), child+"="+needs, "PRIVILEGE_TEST_DIR="+dir)
+	cmd.SysProcAttr = attr
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Skipf("cannot start a process so: %v", err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	var lines []string
+	for s := bufio.NewScanner(out); s.Scan() && s.Text() != "end"; {
+		lines = append(lines, s.Text())
+	}
+	return lines, cmd.Process.Pid
+}
+
+// TestConfineChild is the process that confined starts.
+func TestConfineChild(t *testing.T) {
+	needs, dir := os.Getenv(child), os.Getenv("PRIVILEGE_TEST_DIR")
+	if needs == "" {
+		t.Skip("only for other tests")
+	}
+	threads() // that exist before
+	got, err := Confine(Needs{
+		SetTime: strings.Contains(needs, "time"), Bind: strings.Contains(needs, "bind"),
+		Read: []string{filepath.Join(dir, "read"), filepath.Join(dir, "missing")}, Write: []string{filepath.Join(dir, "write")},
+	})
+	fmt.Printf("left %v %v\n", got.Capabilities, err)
+	fmt.Printf("landlock %d\n", got.Landlock)
+	say := func(what string, err error) {
+		if e, ok := errors.AsType[syscall.Errno](err); ok {
+			err = e
+		}
+		fmt.Printf("%s: %v\n", what, err)
+	}
+	read := func(name string) error { _, err := os.ReadFile(filepath.Join(dir, name)); return err }
+	write := func(name string) error { return os.WriteFile(filepath.Join(dir, name), nil, 0o600) }
+	say("read inside", read("read/file"))
+	say("read outside", read("file"))
+	say("write inside", write("write/file"))
+	say("rename inside", os.Rename(filepath.Join(dir, "write/file"), filepath.Join(dir, "write/other")))
+	say("write to what may be read", write("read/file"))
+	say("write outside", write("other"))
+	say("system", func() error { _, err := os.ReadFile("/etc/hosts"); return err }())
+	say("execute", exec.Command("/bin/true").Run())
+	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", filepath.Join(dir, "write/socket"))
+	say("unix socket", err)
+	if err == nil {
+		l.Close()
+	}
+	tcp := net.ListenConfig{}
+	tcp.SetMultipathTCP(false)
+	l, err = tcp.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	say("listen", err)
+	if err == nil {
+		l.Close()
+	}
+	u, err := net.ListenPacket("udp", "127.0.0.1:0")
+	say("udp", err)
+	if err == nil {
+		u.Close()
+	}
+	u, err = net.ListenPacket("udp", "127.0.0.1:999")
+	say("udp 999", err)
+	if err == nil {
+		u.Close()
+	}
+	threads() // that come after
+	fmt.Println("end")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// statuses gives a field of /proc/PID/status for every thread.
+func statuses(t *testing.T, pid int, field string) []string {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d threads, %v", len(files), err)
+	}
+	var all []string
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for line := range strings.SplitSeq(string(data), "\n") {
+			if value, ok := strings.CutPrefix(line, field+":"); ok {
+				all = append(all, strings.TrimSpace(value))
+			}
+		}
+	}
+	return all
+}
+
+func grounds(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, d := range []string{"read", "write"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range []string{"file", "read/file"} {
+		if err := os.WriteFile(filepath.Join(dir, f), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// In every thread, old or new, there is what is needed and nothing else.
+func TestCapabilitiesOfEveryThread(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	for needs, want := range map[string]uint64{
+		"nothing": 0, "time": 1 << unix.CAP_SYS_TIME, "bind": 1 << unix.CAP_NET_BIND_SERVICE,
+		"time bind": 1<<unix.CAP_SYS_TIME | 1<<unix.CAP_NET_BIND_SERVICE,
+	} {
+		t.Run(needs, func(t *testing.T) {
+			// In a user namespace of its own the process has every capability,
+			// and none over this machine.
+			lines, pid := confined(t, needs, grounds(t), &syscall.SysProcAttr{
+				Cloneflags:  syscall.CLONE_NEWUSER,
+				UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}},
+				GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}},
+			})
+			mask := strings.Repeat("0", 16-len(strconv.FormatUint(want, 16))) + strconv.FormatUint(want, 16)
+			for field, value := range map[string]string{
+				"CapEff": mask, "CapPrm": mask, "CapInh": strings.Repeat("0", 16), "CapBnd": strings.Repeat("0", 16),
+				"CapAmb": strings.Repeat("0", 16), "NoNewPrivs": "1",
+			} {
+				for _, got := range statuses(t, pid, field) {
+					if got != value {
+						t.Errorf("%s is %s in a thread, want %s", field, got, value)
+					}
+				}
+			}
+			left := "left ["
+			if strings.Contains(needs, "time") {
+				left += "CAP_SYS_TIME"
+			}
+			if strings.Contains(needs, "bind") {
+				left = strings.TrimSpace(left + " CAP_NET_BIND_SERVICE")
+				left = strings.Replace(left, "[ ", "[", 1)
+			}
+			if lines[0] != left+"] <nil>" {
+				t.Errorf("it says %q", lines[0])
+			}
+		})
+	}
+}
+
+// Files outside are out of reach, even for root, and nothing is executed.
+func TestFilesOutsideAreOutOfReach(t *testing.T) {
+	lines, _ := confined(t, "nothing", grounds(t), nil)
+	if slices.Contains(lines, "landlock 0") {
+		t.Skip("the kernel has no Landlock")
+	}
+	want := map[string]string{
+		"read inside": "<nil>", "write inside": "<nil>", "rename inside": "<nil>", "system": "<nil>", "unix socket": "<nil>", "udp": "<nil>",
+		"read outside": "permission denied", "write outside": "permission denied", "write to what may be read": "permission denied",
+		"execute": "permission denied", "listen": "permission denied", "udp 999": "permission denied",
+	}
+	for _, line := range lines[2:] {
+		what, got, _ := strings.Cut(line, ": ")
+		if got != want[what] {
+			t.Errorf("%s: %s, want %s", what, got, want[what])
+		}
+		delete(want, what)
+	}
+	if len(want) > 0 {
+		t.Errorf("nothing was said of %v, but %q", want, lines)
+	}
+}
+
+// What a symbolic link leads to is read where it is, through all links.
+func TestAround(t *testing.T) {
+	dir := t.TempDir()
+	for _, d := range []string{"live", "archive", "link"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "archive", "cert1.pem"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../archive/cert1.pem", filepath.Join(dir, "live", "cert.pem")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(dir, "live", "cert.pem"), filepath.Join(dir, "link", "x.pem")); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{filepath.Join(dir, "archive"), filepath.Join(dir, "link"), filepath.Join(dir, "live")}
+	if got := Around(filepath.Join(dir, "link", "x.pem")); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got := Around(filepath.Join(dir, "missing", "x.pem")); !slices.Equal(got, []string{filepath.Join(dir, "missing")}) {
+		t.Errorf("a file that is not there: %v", got)
+	}
+	if got := Around(""); got != nil {
+		t.Errorf("no file: %v", got)
+	}
+}
