@@ -10,7 +10,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.11.4
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test race fmt vet lint fuzz interop vm vm-long vm-duel bench bench-pool accuracy bench-go keys vuln sbom reproducible clean ci
+.PHONY: help build install demo test race fmt vet lint fuzz interop vm vm-long vm-duel bench bench-pool soak-pool accuracy bench-go keys vuln sbom reproducible clean ci
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -78,6 +78,9 @@ prometheus: build ## test alerts, dashboard and metrics with a real Prometheus (
 bench-compare: ## compare the hot functions with those of BASE (default: origin/main, or the last commit but one)
 	BASE='$(BASE)' .ci/bench
 
+soak-pool: build ## run the pool for 20 minutes among sources that die, lie and stall
+	$(GO) run ./test/soakpool -bin $(BIN)
+
 bench-go: ## benchmark the hot functions
 	$(GO) test -run '^$$' -bench . -benchmem ./proto/... ./nts/... ./clock/...
 
@@ -98,6 +101,16 @@ reproducible: ## build the commit twice in different places and compare (it must
 
 clean: ## remove what was built
 	rm -rf $(BIN)
+
+.PHONY: attack attack-p0 mutate
+attack: build ## attack the real daemons as others were attacked, write docs/security/attacks.md (needs root)
+	$(GO) run ./test/attack -write docs/security/attacks.md
+
+attack-p0: build ## the attacks that run for every change
+	$(GO) run ./test/attack -p0 -j 6
+
+mutate: ## remove each guard in turn: a test must notice
+	$(GO) run ./test/mutate
 
 ci: ## run what continuous integration runs
 	./.ci/run
