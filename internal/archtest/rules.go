@@ -47,7 +47,8 @@ var Rooms = []Rule{
 
 	// The purity line.
 	{Package: "nts/ke", Internal: []string{"nts", "proto/aead"}},
-	{Package: "nts/pool", Internal: []string{"nts", "nts/ke", "proto/aead", "proto/srv"}},
+	{Package: "nts/lookup", Internal: []string{"proto/srv"}},
+	{Package: "nts/pool", Internal: []string{"nts", "nts/ke", "nts/lookup", "proto/aead", "proto/srv"}},
 	{Package: "clock", Internal: []string{"proto", "proto/engine", "proto/kalman"}},
 	{Package: "daemon/privilege"},
 	{Package: "daemon/state"},
@@ -64,7 +65,7 @@ var Rooms = []Rule{
 	{Package: "internal/cli"},
 	{Package: "daemon", Internal: []string{
 		"clock", "daemon/assemble", "daemon/config", "daemon/control", "daemon/history", "daemon/netio", "daemon/observe", "daemon/serve", "daemon/state",
-		"nts", "nts/ke", "proto/...", "internal/cli", "internal/version",
+		"nts", "nts/ke", "nts/lookup", "proto/...", "internal/cli", "internal/version",
 	}},
 	{Package: "cmd", Internal: []string{"daemon/config", "daemon/history", "daemon/observe", "internal/jsonschema"}},
 	{Package: "cmd/ntp-daemon", Internal: []string{"clock", "daemon/...", "proto", "internal/cli", "internal/version"}},
@@ -81,6 +82,7 @@ var Rooms = []Rule{
 	{Package: "internal/memnet"},
 	{Package: "internal/sbom"},
 	{Package: "internal/testcert", Testing: true},
+	{Package: "internal/testdns", Testing: true, Internal: []string{"proto/srv"}},
 	{Package: "internal/sim", Internal: []string{"daemon/assemble", "daemon/config", "proto/..."}},
 	{Package: "test/...", Internal: []string{"internal/...", "proto/...", "nts/...", "test/..."}},
 	{
@@ -116,7 +118,7 @@ var Dependencies = []Dependency{
 	{Module: "github.com/prometheus/client_golang", Rooms: []string{"cmd/ntp-metrics-exporter", "cmd/nts-pool-ke"}},
 	{Module: "github.com/rogpeppe/go-internal", Tests: true},
 	{Module: "github.com/spf13/cobra", Rooms: []string{"cmd/...", "internal/cli"}},
-	{Module: "golang.org/x/net", Rooms: []string{"daemon/...", "nts/ke", "nts/pool", "test/..."}, Tests: true},
+	{Module: "golang.org/x/net", Rooms: []string{"daemon/...", "internal/testdns", "nts/ke", "nts/lookup", "nts/pool", "test/..."}, Tests: true},
 	{Module: "golang.org/x/sys", Rooms: []string{"clock", "daemon/...", "cmd/...", "test/..."}, Tests: true},
 	{Module: "golang.org/x/term", Rooms: []string{"daemon/logging", "cmd/..."}},
 	{Module: "gonum.org/v1/gonum", Rooms: []string{"cmd/ntp-ctl", "internal/sim", "test/..."}, Tests: true},
