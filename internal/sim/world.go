@@ -192,6 +192,8 @@ func (w *world) perform(actions []engine.Action) {
 			w.halted = &a
 		case engine.Lookup:
 			w.emit(engine.LookedUp{Request: a.Request, Failure: engine.Failure{Class: engine.ClassDNS, Text: "there are no names here"}})
+		case engine.Locate:
+			w.emit(engine.Located{Request: a.Request, Failure: engine.Failure{Class: engine.ClassDNS, Text: "there are no names here"}})
 		case engine.ExchangeKeys:
 			w.emit(engine.KeyExchangeFailed{Request: a.Request, Failure: engine.Failure{Class: engine.ClassRefused, Text: "there are no keys here"}})
 		}

@@ -34,6 +34,11 @@ const (
 	kinds
 )
 
+// leastWeight is the log weight that a hypothesis keeps however badly it did.
+// What lies behind long waits may change from one to the next: there all must
+// be able to come back within a few samples.
+var leastWeight = [kinds]float64{ordinary: -20, long: -10}
+
 // kind of a sample.
 func (x excess) kind() int {
 	if x.span > longExcess*x.sigma {
@@ -115,7 +120,7 @@ func (v *voice) observe(at rawTime, offset proto.Duration, x excess) {
 	for c := range v.bank {
 		v.teach(c, dt, y, x, l, &weights)
 	}
-	l.level()
+	l.level(leastWeight[x.kind()])
 	v.fresh = false
 }
 
@@ -169,14 +174,15 @@ func classRange(c int) (first, last int) {
 	return first * levels, last * levels
 }
 
-// level keeps the log weights in range: only their differences matter.
-func (l *law) level() {
+// level keeps the log weights in range, from the least to 0: only their
+// differences matter.
+func (l *law) level(least float64) {
 	top := l[0]
 	for _, w := range l {
 		top = max(top, w)
 	}
 	for h := range l {
-		l[h] = max(l[h]-top, -20)
+		l[h] = max(l[h]-top, least)
 	}
 }
 
