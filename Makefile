@@ -33,6 +33,10 @@ race: ## run the tests under the race detector
 fmt: ## format all Go files
 	gofmt -w $$(git ls-files '*.go')
 
+.PHONY: scenarios-doctor
+scenarios-doctor: build ## break synchronisation in twenty ways and let ntp-ctl doctor find the cause (installs Debian packages, needs root)
+	$(GO) run ./test/doctor
+
 .PHONY: cross
 cross: ## build ntp-ctl for other systems: query and nts-check run on all of them
 	for os in windows darwin freebsd openbsd netbsd; do GOOS=$$os CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/ntp-ctl || exit 1; done

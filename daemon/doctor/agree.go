@@ -115,7 +115,7 @@ func (e *exam) quorum() {
 	if !e.cfg.CanSteer() {
 		return // said
 	}
-	if 2*agreeing <= len(all) {
+	if len(all) > 0 && 2*agreeing <= len(all) {
 		e.fail("agreement", "", fmt.Sprintf("%d sources give times that do not fit together: %s", len(all), list(all)), "a majority that agrees",
 			"compare them with ntp-ctl query --compare and remove those that are wrong; add sources")
 		return

@@ -76,8 +76,8 @@ type kernel struct {
 // steering looks at the kernel's clock again: who moved it meanwhile, and
 // does what it says agree with the daemon?
 func (e *exam) steering() {
-	if !e.kernel.known {
-		return
+	if !e.kernel.known || !e.cfg.Synchronization.UpdateSystemClock {
+		return // not there, or none of our business
 	}
 	now := readKernel()
 	k := &e.kernel

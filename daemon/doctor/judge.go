@@ -52,56 +52,81 @@ func (e *exam) localFirewall() {
 	}
 }
 
-// family looks whether UDP works at all in an address family.
-func (e *exam) family(v6 bool) {
-	name := map[bool]string{false: "IPv4", true: "IPv6"}[v6]
-	var silent []*probe.Answer
-	var mute []*source
-	came, asked := 0, 0
+// tally is what came back from the servers of one address family.
+type tally struct {
+	asked, came      int
+	silent, rejected []*probe.Answer
+	mute             []*source // sources of which nothing came in this family
+	hosts            map[netip.Addr]bool
+	alive            string // how we know that one of them is there
+}
+
+func (e *exam) tallyOf(v6 bool) tally {
+	t := tally{hosts: map[netip.Addr]bool{}}
 	for _, s := range e.sources {
-		quiet, any := true, false
+		before, here := t.came, false
 		for _, a := range s.udp() {
 			if a.To.Addr().Is4() == v6 || s.said {
 				continue
 			}
-			asked, any = asked+1, true
-			switch {
-			case a.Verdict == probe.NoAnswer:
-				silent = append(silent, a)
+			t.asked, here = t.asked+1, true
+			t.hosts[a.To.Addr()] = true
+			switch a.Verdict {
+			case probe.NoAnswer:
+				t.silent = append(t.silent, a)
+			case probe.Refused, probe.NoRoute:
+				t.rejected = append(t.rejected, a)
 			default:
-				quiet = false
-				if a.Verdict.Came() || a.Verdict == probe.Refused {
-					came++
-				}
+				t.came++
 			}
 		}
-		if any && quiet {
-			mute = append(mute, s)
+		if here && t.came == before {
+			t.mute = append(t.mute, s)
 		}
 	}
+	return t
+}
+
+// family looks whether UDP works at all in an address family.
+func (e *exam) family(v6 bool) {
+	name := map[bool]string{false: "IPv4", true: "IPv6"}[v6]
+	t := e.tallyOf(v6)
 	switch {
-	case asked == 0:
+	case t.asked == 0:
 		return
-	case came > 0:
-		e.ok("udp-"+name, "", fmt.Sprintf("%d of %d requests over UDP were answered", came, asked))
+	case t.came > 0:
+		e.ok("udp-"+name, "", fmt.Sprintf("%d of %d requests over UDP were answered", t.came, t.asked))
 		return
-	case len(silent) == 0:
-		return
+	case len(t.silent) > 0:
+		t.alive = e.alive(t.silent)
 	}
-	hosts, alive := e.alive(silent)
-	if len(hosts) < 2 && alive == "" {
+	if len(t.hosts) < 2 && t.alive == "" {
 		return // one host, which may just be down: judged alone
 	}
-	for _, s := range mute {
+	for _, s := range t.mute {
 		s.said = s.said || onlyFamily(s, v6)
 	}
-	evidence := ""
-	if alive != "" {
-		evidence = ", although " + alive
-	}
-	e.problem("udp-"+name, fmt.Sprintf("UDP port %d", silent[0].To.Port()),
-		fmt.Sprintf("filtered: no answer from any of %d servers over %s (%d requests)%s", len(hosts), name, attempts*len(silent), evidence), "an answer",
+	e.problem("udp-"+name, fmt.Sprintf("UDP port %d", t.port()), t.words(name), "an answer",
 		"allow outgoing UDP to port 123 in the firewalls on the way; where that is not to be had, use servers with NTS that negotiate another port, or a PTP clock of the host")
+}
+
+func (t *tally) port() uint16 {
+	for _, a := range append(t.silent, t.rejected...) {
+		return a.To.Port()
+	}
+	return 0
+}
+
+func (t *tally) words(name string) string {
+	w := fmt.Sprintf("filtered: no answer from any of %d servers over %s (%d stay silent", len(t.hosts), name, len(t.silent))
+	if len(t.rejected) > 0 {
+		w += fmt.Sprintf(", %d are rejected: %s", len(t.rejected), t.rejected[0].Detail)
+	}
+	w += ")"
+	if t.alive != "" {
+		w += ", although " + t.alive
+	}
+	return w
 }
 
 func onlyFamily(s *source, v6 bool) bool {
@@ -115,8 +140,8 @@ func onlyFamily(s *source, v6 bool) bool {
 
 // alive looks whether silent hosts are there: by a key exchange that
 // connected, or by a port unreachable from a port that nobody uses.
-func (e *exam) alive(silent []*probe.Answer) (hosts map[netip.Addr]bool, evidence string) {
-	hosts = map[netip.Addr]bool{}
+func (e *exam) alive(silent []*probe.Answer) (evidence string) {
+	hosts := map[netip.Addr]bool{}
 	for _, a := range silent {
 		hosts[a.To.Addr()] = true
 	}
@@ -124,7 +149,7 @@ func (e *exam) alive(silent []*probe.Answer) (hosts map[netip.Addr]bool, evidenc
 		if c := s.check; c != nil {
 			for _, t := range c.TCP {
 				if t.Error == "" && hosts[t.Address.Addr()] {
-					return hosts, fmt.Sprintf("TCP to %v works", t.Address)
+					return fmt.Sprintf("TCP to %v works", t.Address)
 				}
 			}
 		}
@@ -132,29 +157,49 @@ func (e *exam) alive(silent []*probe.Answer) (hosts map[netip.Addr]bool, evidenc
 	for a := range hosts {
 		port := uint16(33434 + e.now.Nanosecond()%1000)
 		if probe.Ask(e.ctx, probe.Question{To: netip.AddrPortFrom(a, port), Timeout: time.Second}).Verdict == probe.Refused {
-			return hosts, fmt.Sprintf("%v is up (it rejects UDP port %d)", a, port)
+			return fmt.Sprintf("%v is up (it rejects UDP port %d)", a, port)
 		}
 	}
-	return hosts, ""
+	return ""
 }
 
-// exchangePorts looks whether TCP to key exchanges works at all.
+// exchangePorts looks whether TCP to key exchanges works in each family. A
+// source of which no address connects is judged alone.
 func (e *exam) exchangePorts() {
-	open, asked := 0, 0
+	type count struct {
+		open, asked int
+		why         string
+	}
+	counts := map[string]*count{"IPv4": {}, "IPv6": {}}
 	for _, s := range e.sources {
 		if s.check == nil {
 			continue
 		}
 		for _, t := range s.check.TCP {
-			asked++
-			if t.Error == "" {
-				open++
+			c := counts[familyOf([]netip.Addr{t.Address.Addr()})]
+			if c.asked++; t.Error == "" {
+				c.open++
+			} else {
+				c.why = t.Error
 			}
 		}
 	}
-	if open > 0 {
-		e.ok("tcp-4460", "", fmt.Sprintf("%d of %d connections to key exchanges opened", open, asked))
+	open := counts["IPv4"].open + counts["IPv6"].open
+	for _, name := range []string{"IPv4", "IPv6"} {
+		switch c := counts[name]; {
+		case c.open > 0:
+			e.ok("tcp-"+name, "", fmt.Sprintf("%d of %d connections to key exchanges opened", c.open, c.asked))
+		case c.asked > 0 && open > 0:
+			e.warn("tcp-"+name, "key exchange", fmt.Sprintf("filtered: none of %d connections over %s opened (%s), while the other family works", c.asked, name, c.why), "a connection",
+				"allow outgoing TCP to port 4460 over "+name+" in the firewalls on the way, or take "+name+" away from this machine")
+		}
 	}
+}
+
+// short reports whether fewer agree than must.
+func (e *exam) short() bool {
+	_, _, agreeing := e.agreement()
+	return agreeing < e.needed()
 }
 
 // judgePlain is one source without NTS.
@@ -181,18 +226,29 @@ func (e *exam) judgePlain(s *source) {
 			worst = a
 		}
 	}
+	if few := len(s.found); s.pool() && few < s.Count && e.short() {
+		e.warn("source", s.name, fmt.Sprintf("the name has %d addresses, and count asks for %d", few, s.Count), fmt.Sprintf("%d addresses", s.Count), "add sources, or lower count")
+	}
 	if worst == nil || s.pool() && good > 0 && good >= min(s.Count, len(s.plain)) {
 		e.ok("source", s.name, fmt.Sprintf("%d of %d addresses answer, offset %s", good, len(s.plain), probe.Signed(*s.good()[0].Offset)))
 		return
 	}
 	s.said = good == 0
-	e.problem("source", fmt.Sprintf("%s (%v)", s.name, worst.To), worst.Sentence(), "the time", e.sourceFix(worst))
+	subject := fmt.Sprintf("%s (%v)", s.name, worst.To)
+	if worst.Verdict == probe.NoAnswer {
+		if from, ok := probe.Elsewhere(e.ctx, probe.Question{To: worst.To, Timeout: e.Timeout}); ok {
+			e.problem("source", subject, fmt.Sprintf("its answers come from %v instead of the address that was asked", from), "answers from the address that was asked",
+				"the server has several addresses and answers from the wrong one: ask its operator, or name "+from.Addr().String())
+			return
+		}
+	}
+	e.problem("source", subject, worst.Sentence(), "the time", e.sourceFix(worst))
 }
 
 func (e *exam) sourceFix(a *probe.Answer) string {
 	switch a.Verdict {
 	case probe.NoAnswer:
-		if _, alive := e.alive([]*probe.Answer{a}); alive != "" {
+		if alive := e.alive([]*probe.Answer{a}); alive != "" {
 			return "the host is there (" + alive + "), so NTP with it is filtered or off: ask its operator, or use another server"
 		}
 		return "the host answers nothing else either: it is gone, or filtered; use another server"

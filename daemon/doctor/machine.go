@@ -2,9 +2,12 @@ package doctor
 
 import (
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/ntpd-go/ntpd-go/daemon/config"
 )
 
 // machine is what there is to see of this computer without asking anybody.
@@ -13,6 +16,7 @@ type machine struct {
 	self      process
 	ours      int    // the process behind the observation socket; 0 if unknown
 	bounding  uint64 // capabilities that anything here can ever have
+	lowest    uint16 // port that needs no capability
 	inside    string // why capabilities are of no use here, or empty
 	clock     clockSource
 }
@@ -100,29 +104,65 @@ func (e *exam) system() {
 	e.clockSource()
 }
 
-// otherDaemons looks for programs that fight for the clock.
+// otherDaemons looks for programs that fight for the clock, or for the place
+// of the time daemon on this network. One in another network, such as a
+// container's, counts when it may set the clock that ours steers, and when the
+// kernel's clock shows that somebody does.
 func (e *exam) otherDaemons() {
 	ours := e.machine.daemon(e.machine.ours)
+	weSteer := e.cfg == nil || e.cfg.Synchronization.UpdateSystemClock
 	found := false
 	for i := range e.machine.processes {
 		p := &e.machine.processes[i]
 		name, known := p.timeDaemon()
-		if !known || ours != nil && p.pid == ours.pid || !p.near && !p.steers() {
+		if !known || ours != nil && p.pid == ours.pid || name == daemonName && !p.ownClock() {
 			continue
 		}
-		if name == daemonName && !p.steers() {
-			continue // one that serves, and steers a clock of its own
+		steers := p.steers() && !(name == "chronyd" && slices.Contains(p.args, "-x"))
+		switch {
+		case steers && weSteer && (p.near || e.kernel.known && !e.kernel.unsynced):
+			e.fail("other-daemon", p.String(), "runs and may set the clock", "one program that steers the clock", timeDaemons[name])
+		case p.near && steers:
+			e.warn("other-daemon", p.String(), "runs and may set the system's clock, which ours leaves alone (update-system-clock = false)", "one time daemon", timeDaemons[name])
+		case p.near:
+			e.warn("other-daemon", p.String(), "runs beside ours, although it may not set the clock", "one time daemon", timeDaemons[name])
+		default:
+			continue
 		}
 		found = true
-		if p.steers() && !(name == "chronyd" && slices.Contains(p.args, "-x")) {
-			e.fail("other-daemon", p.String(), "runs and may set the clock", "one program that steers the clock", timeDaemons[name])
-		} else {
-			e.warn("other-daemon", p.String(), "runs beside ours, although it may not set the clock", "one time daemon", timeDaemons[name])
-		}
 	}
 	if !found {
 		e.ok("other-daemon", "", "no other time daemon among "+fmt.Sprint(len(e.machine.processes))+" processes")
 	}
+}
+
+// ownClock reports whether another process of ours is there to steer the
+// system's clock, by the configuration that it was started with. Where that
+// cannot be read, it is taken to.
+func (p *process) ownClock() bool {
+	if !p.steers() || slices.Contains(p.args, "--no-clock") {
+		return false
+	}
+	file := "/etc/ntpd-rs/ntp.toml"
+	for i, a := range p.args {
+		if (a == "-c" || a == "--config") && i+1 < len(p.args) {
+			file = p.args[i+1]
+		} else if v, ok := strings.CutPrefix(a, "--config="); ok {
+			file = v
+		}
+	}
+	root := fmt.Sprintf("/proc/%d/", p.pid)
+	if path.IsAbs(file) {
+		file = root + "root" + file
+	} else {
+		file = root + "cwd/" + file
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return true
+	}
+	cfg, _ := config.Parse(file, data)
+	return len(cfg.Sources) > 0 && cfg.Synchronization.UpdateSystemClock
 }
 
 // capability looks whether the daemon may set the clock.

@@ -30,6 +30,12 @@ func lookAround() *machine {
 	if text, err := os.ReadFile("/proc/self/uid_map"); err == nil && !slices.Equal(strings.Fields(string(text)), []string{"0", "0", "4294967295"}) {
 		m.inside = "this is a user namespace (uid map " + strings.Join(strings.Fields(string(text)), " ") + "), where no capability reaches the clock"
 	}
+	m.lowest = 1024
+	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start"); err == nil {
+		if n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 16); err == nil {
+			m.lowest = uint16(n)
+		}
+	}
 	const clocks = "/sys/devices/system/clocksource/clocksource0/"
 	if text, err := os.ReadFile(clocks + "current_clocksource"); err == nil {
 		m.clock.current = strings.TrimSpace(string(text))

@@ -95,8 +95,9 @@ func TestOtherDaemons(t *testing.T) {
 		p     process
 		check Status
 	}{
+		{"one that steers from another network, as the clock shows", process{pid: 7, names: []string{"chronyd"}, caps: all, uid: 1}, Fail},
 		{"one that steers", process{pid: 7, names: []string{"chronyd"}, caps: all, near: true}, Fail},
-		{"one that steers from another network", process{pid: 7, names: []string{"chronyd"}, caps: all}, Fail},
+		{"one that might steer from another network", process{pid: 7, names: []string{"chronyd"}, caps: all}, OK},
 		{"one that only looks", process{pid: 7, names: []string{"chronyd"}, args: []string{"chronyd", "-x"}, caps: all, near: true}, Warn},
 		{"one without the capability", process{pid: 7, names: []string{"ntpd"}, near: true}, Warn},
 		{"one without the capability on another network", process{pid: 7, names: []string{"ntpd"}}, OK},
@@ -105,12 +106,62 @@ func TestOtherDaemons(t *testing.T) {
 		{"something else with the capability", process{pid: 7, names: []string{"sshd"}, caps: all, near: true}, OK},
 	} {
 		e := &exam{report: &Report{}, machine: &machine{ours: 9, processes: []process{{pid: 9, names: []string{"ntp-daemon"}, caps: all, near: true}}}}
+		e.kernel = kernel{known: true, unsynced: c.p.uid == 0}
 		if c.p.pid != 9 {
 			e.machine.processes = append(e.machine.processes, c.p)
 		}
 		e.otherDaemons()
 		if e.report.Status != c.check {
 			t.Errorf("%s: %v", c.name, e.report.Lines)
+		}
+	}
+}
+
+// Another process of ours counts by the configuration that it was started
+// with.
+func TestAnotherOfOurs(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, text := range map[string]string{
+		"steers.toml":   "[[source]]\nmode = \"server\"\naddress = \"a.test\"\n",
+		"serves.toml":   "[[server]]\nlisten = \"127.0.0.1:123\"\n",
+		"software.toml": "[synchronization]\nupdate-system-clock = false\n[[source]]\nmode = \"server\"\naddress = \"a.test\"\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for args, want := range map[string]bool{
+		"-c steers.toml": true, "--config=steers.toml": true, "--config steers.toml": true, "-c steers.toml --no-clock": false,
+		"-c serves.toml": false, "-c software.toml": false, "-c nowhere.toml": true,
+	} {
+		p := process{pid: os.Getpid(), names: []string{daemonName}, args: append([]string{daemonName}, strings.Fields(args)...), caps: capSysTime}
+		if p.ownClock() != want {
+			t.Errorf("%s: %v", args, !want)
+		}
+		if p.caps = 0; p.ownClock() {
+			t.Errorf("%s steers without the capability", args)
+		}
+	}
+}
+
+func TestLowPortsNeedACapability(t *testing.T) {
+	const all = ^uint64(0)
+	for _, c := range []struct {
+		name string
+		m    machine
+		port uint16
+		free bool
+	}{
+		{"everything", machine{bounding: all, lowest: 1024, self: process{caps: all}}, 123, true},
+		{"a high port", machine{bounding: 1, lowest: 1024}, 1123, true},
+		{"a lowered limit", machine{bounding: 1, lowest: 100}, 123, true},
+		{"not in the bounding set", machine{bounding: all &^ capBind, lowest: 1024, self: process{uid: 5}}, 123, false},
+		{"root without it", machine{bounding: all, lowest: 1024}, 123, false},
+		{"a user, whose daemon may have it", machine{bounding: all, lowest: 1024, self: process{uid: 5}}, 123, true},
+		{"no capabilities here", machine{}, 123, true},
+	} {
+		if why := c.m.mayNotBind(c.port); (why == "") != c.free {
+			t.Errorf("%s: %q", c.name, why)
 		}
 	}
 }

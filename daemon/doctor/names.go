@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/ntpd-go/ntpd-go/daemon/probe"
@@ -16,7 +17,8 @@ import (
 func (e *exam) names() {
 	var named, failed []*source
 	for _, s := range e.sources {
-		if s.literal {
+		e.ownServer(s)
+		if s.literal || s.said {
 			continue
 		}
 		named = append(named, s)
@@ -116,6 +118,20 @@ func nameServers() []string {
 	return out
 }
 
+// ownServer finds sources that are our own server: it would follow itself.
+func (e *exam) ownServer(s *source) {
+	for _, a := range s.found {
+		for i := range e.cfg.Servers {
+			if at := e.cfg.Servers[i].Listen; isOurs(a) && at.Port() == s.Address.Port && overlap(at.Addr(), a) {
+				s.said = true
+				e.problem("source", s.name, fmt.Sprintf("%v is this machine itself: its own NTP server listens on %v", a, at), "another machine",
+					"name another server as the source")
+				return
+			}
+		}
+	}
+}
+
 // resolvesToUs finds names of others that lead to this machine: a block list,
 // or a wrong line in /etc/hosts.
 func (e *exam) resolvesToUs(s *source) {
@@ -149,7 +165,7 @@ func (e *exam) network() {
 	if len(cut) == 0 {
 		return
 	}
-	if len(cut) == with && !e.hasRoute(cut) {
+	if len(cut) == with && hasFamily(cut[0].found) || len(cut) == with && !hasAny() {
 		for _, s := range cut {
 			s.said = true
 		}
@@ -159,31 +175,33 @@ func (e *exam) network() {
 	}
 	for _, s := range cut {
 		s.said = true
+		if hasFamily(s.found) {
+			e.problem("network", s.name, fmt.Sprintf("no route to its addresses %v, although this machine has %s", s.found, addresses()), "a route", "add a route, or a default route")
+			continue
+		}
 		e.problem("network", s.name, fmt.Sprintf("has only %s addresses (%v), to which this machine has no route", familyOf(s.found), s.found),
 			"an address of a family that this machine has", "use a name with addresses of the other family (for pools: 2.<zone>), or give this machine "+familyOf(s.found))
 	}
 }
 
-// hasRoute reports whether this machine has a route of the family that the
-// sources lack: then it is the family that is missing, not the network.
-func (e *exam) hasRoute(cut []*source) bool {
-	four, six := false, false
-	for _, s := range cut {
-		for _, a := range s.found {
-			four, six = four || a.Is4(), six || a.Is6()
-		}
-	}
+// hasFamily reports whether this machine has an address, beyond the loopback
+// and the link, of a family that one of these addresses is of.
+func hasFamily(all []netip.Addr) bool {
 	for _, p := range ownPrefixes() {
-		a := p.Addr()
-		if a.IsLoopback() || a.IsLinkLocalUnicast() {
+		own := p.Addr()
+		if own.IsLoopback() || own.IsLinkLocalUnicast() {
 			continue
 		}
-		if a.Is4() && !four || a.Is6() && !six {
+		if slices.ContainsFunc(all, func(a netip.Addr) bool { return a.Is4() == own.Is4() }) {
 			return true
 		}
 	}
 	return false
 }
+
+// hasAny reports whether this machine has any address beyond the loopback and
+// the link.
+func hasAny() bool { return hasFamily([]netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}) }
 
 func familyOf(all []netip.Addr) string {
 	four, six := false, false

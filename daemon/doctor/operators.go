@@ -16,6 +16,7 @@ func (e *exam) operators() {
 	if len(e.sources) < 2 {
 		return
 	}
+	e.twice()
 	domains, nets := map[string]bool{}, map[netip.Prefix]bool{}
 	names := 0
 	for _, s := range e.sources {
@@ -80,6 +81,24 @@ func registrable(name string) string {
 		return strings.Join(labels[n-3:], ".")
 	default:
 		return strings.Join(labels[n-2:], ".")
+	}
+}
+
+// twice finds sources that are one and the same server.
+func (e *exam) twice() {
+	first := map[netip.AddrPort]*source{}
+	for _, s := range e.sources {
+		if s.pool() || s.said {
+			continue
+		}
+		for _, a := range s.found {
+			at := netip.AddrPortFrom(a, s.Address.Port)
+			if other := first[at]; other != nil && other != s {
+				e.warn("operators", s.name, fmt.Sprintf("is the same server as %s (%v)", other.name, at), "sources that are different servers", "remove one: the same server twice is no second opinion")
+				break
+			}
+			first[at] = s
+		}
 	}
 }
 

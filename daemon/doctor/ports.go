@@ -33,6 +33,11 @@ func (e *exam) port(network, where string, at netip.AddrPort) {
 		return
 	}
 	ours := e.machine.daemon(e.machine.ours)
+	if why := e.machine.mayNotBind(at.Port()); why != "" && ours == nil {
+		e.fail("capability", "CAP_NET_BIND_SERVICE", why+", so that nothing here can listen on port "+fmt.Sprint(at.Port())+" ("+where+")", "the capability",
+			"grant it (container: --cap-add NET_BIND_SERVICE; systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE), or listen on a port from 1024 on")
+		return
+	}
 	for _, s := range openSockets(network) {
 		if s.local.Port() != at.Port() || !overlap(s.local.Addr(), at.Addr()) {
 			continue
@@ -50,6 +55,24 @@ func (e *exam) port(network, where string, at netip.AddrPort) {
 		}
 	}
 	e.ok("port", subject, "free, or our daemon's")
+}
+
+// capBind is the bit of the capability that lets a process listen on low
+// ports.
+const capBind = 1 << 10
+
+// mayNotBind says why nothing here can listen on a port, or nothing.
+func (m *machine) mayNotBind(port uint16) string {
+	switch {
+	case m.bounding == 0 || port >= m.lowest:
+		return ""
+	case m.bounding&capBind == 0:
+		return fmt.Sprintf("the bounding set (%#x) lacks it", m.bounding)
+	case m.self.uid == 0 && m.self.caps&capBind == 0:
+		return "root does not have it here"
+	default:
+		return ""
+	}
 }
 
 // overlap reports whether two sockets on a port get in each other's way.

@@ -88,7 +88,13 @@ func (e *exam) probe() {
 }
 
 func (e *exam) ask(s *source) {
-	s.found, s.lookup = probe.Lookup(e.ctx, "ip", s.Address.Host)
+	at := probe.Target{Host: s.Address.Host, Port: s.Address.Port}
+	if s.SRVResolution {
+		if found, err := probe.SRV(e.ctx, at.Host); err == nil {
+			at = found[0] // else the name itself is the server's
+		}
+	}
+	s.found, s.lookup = probe.Lookup(e.ctx, "ip", at.Host)
 	if s.lookup != nil {
 		return
 	}
@@ -106,7 +112,7 @@ func (e *exam) ask(s *source) {
 			return // said by the files
 		}
 		s.check = probe.CheckNTS(e.ctx, probe.CheckOptions{
-			Target: probe.Target{Host: s.Address.Host, Port: s.Address.Port}, Roots: roots,
+			Target: at, Roots: roots,
 			Timeout: e.Timeout, Lengths: true, CertificateDays: e.CertificateDays,
 		})
 		return

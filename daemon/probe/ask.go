@@ -138,6 +138,37 @@ func (r *request) exchange(conn net.Conn, q *Question, a *Answer) {
 	}
 }
 
+// Elsewhere asks again from a socket that hears everybody, and says whether
+// the answer comes from another address than was asked: from a host with
+// several, a server may answer from the wrong one.
+func Elsewhere(ctx context.Context, q Question) (from netip.AddrPort, ok bool) {
+	r, err := newRequest(&q)
+	if err != nil {
+		return from, false
+	}
+	conn, err := net.ListenUDP("udp", nil)
+	if err != nil {
+		return from, false
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	_ = conn.SetReadDeadline(time.Now().Add(q.Timeout)) // else it shows in the read
+	if _, err := conn.WriteToUDPAddrPort(r.octets, q.To); err != nil {
+		return from, false
+	}
+	for buffer := make([]byte, 2048); ; {
+		n, from, err := conn.ReadFromUDPAddrPort(buffer)
+		if err != nil {
+			return netip.AddrPort{}, false
+		}
+		if r.judge(buffer[:n], q.Session, &Answer{}) {
+			from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+			return from, from != q.To
+		}
+	}
+}
+
 // maxHold is how long a server may sit on a request.
 const maxHold = 16 * proto.Second
 

@@ -69,6 +69,40 @@ func TestTheOffsetIsTheServers(t *testing.T) {
 	}
 }
 
+// A host with several addresses may answer from another than was asked.
+func TestAnswersFromElsewhere(t *testing.T) {
+	front, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer front.Close()
+	s := newServer(t, fault{})
+	go func() {
+		b := make([]byte, 2048)
+		for {
+			n, from, err := front.ReadFromUDPAddrPort(b)
+			if err != nil {
+				return
+			}
+			s.conn.WriteToUDPAddrPort(s.reply(b[:n]), from)
+		}
+	}()
+	to := netip.MustParseAddrPort(front.LocalAddr().String())
+	if a := Ask(t.Context(), Question{To: to, Timeout: quick}); a.Verdict != NoAnswer {
+		t.Errorf("a connected socket hears %v", a.Verdict)
+	}
+	if from, ok := Elsewhere(t.Context(), Question{To: to, Timeout: 5 * time.Second}); !ok || from != s.addr() {
+		t.Errorf("from %v, %v", from, ok)
+	}
+	if from, ok := Elsewhere(t.Context(), Question{To: s.addr(), Timeout: 5 * time.Second}); ok {
+		t.Errorf("an answer from where it was asked comes from %v", from)
+	}
+	mute := newServer(t, fault{silent: true})
+	if _, ok := Elsewhere(t.Context(), Question{To: mute.addr(), Timeout: quick}); ok {
+		t.Error("silence comes from somewhere")
+	}
+}
+
 func TestAnEndedContextEndsTheWait(t *testing.T) {
 	s := newServer(t, fault{silent: true})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -39,6 +39,7 @@ func TestOneSentenceSaysWhatIsWrong(t *testing.T) {
 		{"expired", ca.Leaf([]string{"localhost"}, testcert.Valid(time.Now().Add(-30*day), time.Now().Add(-3*day))), fault{}, Critical, "certificate-expired", "3 days ago"},
 		{"not valid yet", ca.Leaf([]string{"localhost"}, testcert.Valid(time.Now().Add(3*day), time.Now().Add(30*day))), fault{}, Critical, "certificate-expired", "not valid yet"},
 		{"expires soon", ca.Leaf([]string{"localhost"}, testcert.Valid(time.Now().Add(-30*day), time.Now().Add(3*day))), fault{}, Warning, "expires-soon", "expires in 2 days"},
+		{"short-lived and young", ca.Leaf([]string{"localhost"}, testcert.Valid(time.Now().Add(-day), time.Now().Add(5*day))), fault{}, OK, "works", "8 cookies"},
 		{"another name", ca.Leaf([]string{"other.test"}), fault{}, Critical, "certificate-name", "name mismatch"},
 		{"another authority", testcert.NewCA(t).Leaf([]string{"localhost"}), fault{}, Critical, "certificate-authority", "authority that this machine does not know"},
 		{"self-signed", testcert.SelfSigned(t, []string{"localhost"}), fault{}, Critical, "certificate-self-signed", "self-signed"},

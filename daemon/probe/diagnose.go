@@ -226,7 +226,7 @@ func (c *Check) working(o *CheckOptions) Finding {
 			"short of cookies the client will ask in vain: use a server that negotiates another UDP port, or another network"}
 	}
 	left := int(time.Until(c.session.NotAfter).Hours() / 24)
-	if left < o.CertificateDays {
+	if time.Until(c.session.NotAfter) < c.renewal(o) {
 		return Finding{Warning, "expires-soon", fmt.Sprintf("works, but the certificate expires in %d days, on %s", left, c.session.NotAfter.UTC().Format(time.DateOnly)),
 			"the operator should renew it"}
 	}
@@ -235,6 +235,17 @@ func (c *Check) working(o *CheckOptions) Finding {
 		sentence += fmt.Sprintf(", offset %+.6f s ± %.6f s", *c.Secure.Offset, c.Secure.Bound())
 	}
 	return Finding{OK, "works", sentence, ""}
+}
+
+// renewal is how long before its end a certificate should have been renewed:
+// the days that are asked for, but no more than a third of the whole validity,
+// since there are authorities whose certificates live for days only.
+func (c *Check) renewal(o *CheckOptions) time.Duration {
+	at := time.Duration(o.CertificateDays) * 24 * time.Hour
+	if c.Shown != nil && c.Shown.Leaf != nil {
+		at = min(at, c.Shown.Leaf.NotAfter.Sub(c.Shown.Leaf.NotBefore)/3)
+	}
+	return at
 }
 
 // Cut finds the length above which requests get no answer.

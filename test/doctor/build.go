@@ -91,11 +91,17 @@ func (w *world) good(dir, name string) error {
 
 // clock starts a server of the Internet that is wrong by some time.
 func (w *world) clock(addr string, offset time.Duration, stratum int) error {
+	return w.oddClock(addr, offset, stratum, 0, "LIAR")
+}
+
+// oddClock is one that says more about itself: dispersion in seconds, and at
+// stratum 0 a kiss code.
+func (w *world) oddClock(addr string, offset time.Duration, stratum int, dispersion float64, refid string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	if err := w.start(w.internet, "clock-"+addr+".log", self, roleClock, addr+":123", fmt.Sprint(offset.Seconds()), fmt.Sprint(stratum)); err != nil {
+	if err := w.start(w.internet, "clock-"+addr+".log", self, roleClock, addr+":123", fmt.Sprint(offset.Seconds()), fmt.Sprint(stratum), fmt.Sprint(dispersion), refid); err != nil {
 		return err
 	}
 	return w.answers(addr)

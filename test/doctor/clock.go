@@ -13,16 +13,21 @@ import (
 const roleClock = "doctor-clock"
 
 // serveClock answers at args[0] with a time args[1] seconds away from this
-// machine's, at stratum args[2].
+// machine's, at stratum args[2], with the root dispersion of args[3] seconds
+// and the reference identifier args[4].
 func serveClock(args []string) error {
-	if len(args) != 3 {
-		return fmt.Errorf("usage: %s ADDRESS OFFSET STRATUM", roleClock)
+	if len(args) != 5 {
+		return fmt.Errorf("usage: %s ADDRESS OFFSET STRATUM DISPERSION REFID", roleClock)
 	}
 	offset, err := strconv.ParseFloat(args[1], 64)
 	if err != nil {
 		return err
 	}
 	stratum, err := strconv.ParseUint(args[2], 10, 8)
+	if err != nil {
+		return err
+	}
+	dispersion, err := strconv.ParseFloat(args[3], 64)
 	if err != nil {
 		return err
 	}
@@ -42,7 +47,8 @@ func serveClock(args []string) error {
 		now := time.Now().Add(time.Duration(offset * float64(time.Second)))
 		reply := make([]byte, 48)
 		reply[0], reply[1], reply[3] = 4<<3|4, byte(stratum), 0xEC
-		copy(reply[12:], "LIAR")
+		binary.BigEndian.PutUint32(reply[8:], uint32(dispersion*65536))
+		copy(reply[12:16], args[4])
 		copy(reply[24:32], b[40:48])
 		for _, at := range []int{16, 32, 40} {
 			binary.BigEndian.PutUint32(reply[at:], uint32(now.Unix()+2208988800))
