@@ -85,7 +85,7 @@ func exchanger(f *files) func(context.Context, engine.ExchangeKeys) engine.Event
 }
 
 func exchangeKeys(ctx context.Context, client *ke.Client, a engine.ExchangeKeys, roots *x509.CertPool) engine.Event {
-	r, err := client.Exchange(ctx, ke.ClientRequest{Host: a.Host, Port: a.Port, Deny: a.Deny, Roots: roots})
+	r, err := client.Exchange(ctx, ke.ClientRequest{Host: a.Host, Port: a.Port, Deny: a.Deny, Roots: roots, Earliest: a.Earliest})
 	if err != nil {
 		return engine.KeyExchangeFailed{Request: a.Request, Failure: exchangeFailure(err)}
 	}
@@ -97,6 +97,9 @@ func exchangeKeys(ctx context.Context, client *ke.Client, a engine.ExchangeKeys,
 		// "the client SHALL interpret this as a directive to associate with an
 		// NTPv4 server at the same IP address" (RFC 8915 section 4.1.7).
 		ev.Server = r.Remote.Addr().String()
+	}
+	if !a.Earliest.IsZero() {
+		ev.Provisional, ev.NotBefore, ev.NotAfter = r.Provisional, r.Validity.NotBefore, r.Validity.NotAfter
 	}
 	for _, c := range r.Cookies {
 		ev.Cookies = append(ev.Cookies, engine.Secret(c))

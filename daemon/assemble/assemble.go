@@ -20,7 +20,10 @@ func Engine(c *config.Config) engine.Config {
 		ReferenceID:  proto.RefID(binary.BigEndian.Uint32(sync.ReferenceID[:])),
 		Steering:     len(c.Sources) > 0,
 		WarnOnJump:   sync.WarnOnJump,
-		Discipline:   discipline(sync),
+
+		BoundedColdStart: sync.NTSColdStart == config.ColdStartBounded,
+
+		Discipline: discipline(sync),
 	}
 	for i := range c.Sources {
 		out.Sources = append(out.Sources, source(&c.Sources[i]))

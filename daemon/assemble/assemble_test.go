@@ -100,3 +100,15 @@ func TestNTSSelection(t *testing.T) {
 		}
 	}
 }
+
+func TestNTSColdStart(t *testing.T) {
+	for text, want := range map[string]bool{"": false, `nts-cold-start = "strict"`: false, `nts-cold-start = "bounded"`: true} {
+		cfg, problems := config.Parse("ntp.toml", []byte("[synchronization]\n"+text+"\n"))
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		if got := Engine(cfg).BoundedColdStart; got != want {
+			t.Errorf("%s: %v, want %v", text, got, want)
+		}
+	}
+}

@@ -88,7 +88,6 @@ ntp-server = "ntp.example"
 accept-ntp-versions = [4]
 accepted-pool-authentication-tokens = ["open sesame"]
 authorized-pool-server-certificates = ["pool.pem", "other.pem"]
-
 [synchronization]
 minimum-agreeing-sources = 2
 single-step-panic-threshold = "inf"
@@ -100,6 +99,7 @@ warn-on-jump = false
 update-system-clock = false
 state-path = "/var/lib/ntpd-rs/clock"
 nts-selection = "require"
+nts-cold-start = "bounded"
 [synchronization.algorithm]
 precision-low-probability = 0.1
 precision-high-probability = 0.2
@@ -216,7 +216,7 @@ func TestSynchronization(t *testing.T) {
 	want := Synchronization{
 		MinimumAgreeingSources: 2, SingleStepPanic: StepLimit{Unlimited, Unlimited}, StartupStepPanic: StepLimit{Unlimited, 1500 * time.Millisecond},
 		AccumulatedStepPanic: time.Minute, LocalStratum: 1, ReferenceID: [4]byte{'G', 'P', 'S', ' '},
-		NTSSelection: NTSRequired, StatePath: "/var/lib/ntpd-rs/clock",
+		NTSSelection: NTSRequired, NTSColdStart: ColdStartBounded, StatePath: "/var/lib/ntpd-rs/clock",
 	}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("synchronization is\n%+v\nwant\n%+v", s, want)

@@ -20,6 +20,8 @@ type Synchronization struct {
 	UpdateSystemClock bool
 	// NTSSelection is what sources with NTS count beside others.
 	NTSSelection NTSSelection
+	// NTSColdStart is what certificates must be before the clock is first set.
+	NTSColdStart NTSColdStart
 	// StatePath is empty where nothing is to be kept. It is used with the system's clock only.
 	StatePath string
 	Algorithm Algorithm
@@ -36,6 +38,15 @@ const (
 	NTSOutvotes NTSSelection = iota // others only support them, where one of them can vote
 	NTSRequired                     // nobody else ever votes
 	NTSEqual                        // all count the same
+)
+
+// NTSColdStart says what the certificates of key exchanges must be on a machine that does not know the time.
+type NTSColdStart uint8
+
+// The values of nts-cold-start.
+const (
+	ColdStartStrict  NTSColdStart = iota // valid by the clock, whatever it shows
+	ColdStartBounded                     // valid at the time that a quorum of such sources agrees on
 )
 
 // A StepLimit is the largest step that is believed, each way. A step must be smaller; zero forbids steps that way.
@@ -98,6 +109,10 @@ var synchronizationTable = table[Synchronization]{keys: []*key[Synchronization]{
 		func(s *Synchronization) *NTSSelection { return &s.NTSSelection },
 		"whether sources with NTS alone vote on the time where there are some, always, or like all others").otherwise(`"outvote"`).
 		differs("not a key", "nts-selection"),
+	val("nts-cold-start", word(named[NTSColdStart]{"strict", ColdStartStrict}, named[NTSColdStart]{"bounded", ColdStartBounded}),
+		func(s *Synchronization) *NTSColdStart { return &s.NTSColdStart },
+		"whether certificates must be valid by the clock before it is first set, or at the time that the sources then agree on").otherwise(`"strict"`).
+		differs("not a key", "nts-cold-start"),
 	val("state-path", orOff, func(s *Synchronization) *string { return &s.StatePath },
 		"file that keeps the frequency of the system's clock across restarts").otherwise(`"`+DefaultStatePath+`"`).
 		differs("not a key", "state-path"),

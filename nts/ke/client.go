@@ -59,6 +59,12 @@ type ClientRequest struct {
 	// as earlier Server records were.
 	Deny []string
 
+	// Earliest, if it is not zero, is for a machine that does not know the
+	// time: a chain of certificates that is not valid by this machine's clock
+	// will do if it is valid at some moment from Earliest on. The result then
+	// says that it is provisional, and when the chain is valid.
+	Earliest time.Time
+
 	// Roots are the authorities that may vouch for the certificate; nil are
 	// the system's.
 	Roots *x509.CertPool
@@ -83,6 +89,12 @@ type Result struct {
 
 	Remote              netip.AddrPort // of the key-exchange server
 	CertificateNotAfter time.Time
+
+	// Provisional says that the certificates are not valid by this machine's
+	// clock: nothing may be believed until a time is known that is within
+	// Validity. Both are only set where Earliest was given.
+	Provisional bool
+	Validity    Validity
 }
 
 // Exchange makes one key exchange. The context bounds all of it, from the
@@ -102,6 +114,7 @@ func (c *Client) Exchange(ctx context.Context, req ClientRequest) (Result, error
 	}
 	conn, err := c.Connect(ctx, Target{
 		Host: req.Host, Port: req.Port, Addrs: req.Addrs, ServerName: req.ServerName, Roots: req.Roots,
+		Earliest: req.Earliest,
 	})
 	if err != nil {
 		return Result{}, err
@@ -166,7 +179,7 @@ func (c *Conn) result(req ClientRequest, a nts.Established) (Result, error) {
 	result := Result{
 		Server: a.Server, ServerNamed: a.Server != "", Port: a.Port,
 		Algorithm: a.Algorithm, C2S: c2s, S2C: s2c, Cookies: a.Cookies,
-		Remote: c.remote, CertificateNotAfter: c.NotAfter(),
+		Remote: c.remote, CertificateNotAfter: c.NotAfter(), Provisional: c.provisional, Validity: c.validity,
 	}
 	if !result.ServerNamed {
 		result.Server = c.target.Host

@@ -33,6 +33,10 @@ type Target struct {
 	// the system's.
 	Roots *x509.CertPool
 
+	// Earliest, if it is not zero, lets certificates be valid at another time
+	// than now, from this one on: see ClientRequest.
+	Earliest time.Time
+
 	// Network is "tcp4" or "tcp6" to use only such addresses, or empty.
 	Network string
 
@@ -66,6 +70,9 @@ type Conn struct {
 	state  tls.ConnectionState
 	remote netip.AddrPort
 	heard  bool // an octet has come since the last request
+
+	provisional bool     // the certificates are not valid now
+	validity    Validity // where Earliest was given
 }
 
 // Connect makes a connection. Every error is an *Error.
@@ -127,11 +134,10 @@ func (c *Client) open(ctx context.Context, target Target, addr netip.AddrPort) (
 	if err != nil {
 		return nil, networkError("connect", contextCause(ctx, err))
 	}
-	conn := &Conn{
-		tls:    tls.Client(raw, c.tlsConfig(target)),
-		target: target,
-		remote: addrPort(raw.RemoteAddr()),
-	}
+	conn := &Conn{target: target, remote: addrPort(raw.RemoteAddr())}
+	config := c.tlsConfig(target)
+	conn.coldStart(config, c.Now)
+	conn.tls = tls.Client(raw, config)
 	release := conn.bind(ctx)
 	defer release()
 	if err := conn.tls.Handshake(); err != nil {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/ntpd-go/ntpd-go/proto"
 	"github.com/ntpd-go/ntpd-go/proto/kalman"
@@ -75,6 +76,10 @@ type ExchangeKeys struct {
 
 	// Absolute says that Host is whole as it is, as in Lookup.
 	Absolute bool `json:",omitempty"`
+
+	// Earliest, where it is not zero, lets certificates be valid at another
+	// time than now, from this one on; the answer says so.
+	Earliest time.Time `json:",omitzero"`
 }
 
 // OpenReference starts a local reference clock; samples come as Referenced.

@@ -46,6 +46,9 @@ type Config struct {
 	Steering     bool        // false: never steer (no sources that could)
 	Discipline   kalman.Config
 	WarnOnJump   bool
+	// BoundedColdStart takes certificates of another time until the clock is
+	// set.
+	BoundedColdStart bool
 }
 
 // State is what survives a restart. The zero value is a first start.

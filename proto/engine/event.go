@@ -115,6 +115,11 @@ type KeysEstablished struct {
 	C2S, S2C  Secret
 	Cookies   []Secret
 	NotAfter  time.Time // end of the certificate chain's validity
+
+	// Where Earliest was given: the beginning of the validity, and whether the
+	// certificates are not valid now.
+	NotBefore   time.Time `json:",omitzero"`
+	Provisional bool      `json:",omitempty"`
 }
 
 // KeyExchangeFailed answers ExchangeKeys when it did not work.

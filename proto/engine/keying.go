@@ -144,7 +144,7 @@ func (k *keying) exchange(e *Engine, s *source, deny []string) {
 	k.ke.begin(e.now.Mono, spread)
 	x := ExchangeKeys{
 		Request: k.request, Host: s.cfg.Host, Port: s.cfg.Port,
-		Authority: s.cfg.Authority, Deny: deny, Route: s.cfg.Route,
+		Authority: s.cfg.Authority, Deny: deny, Route: s.cfg.Route, Earliest: e.earliest(),
 	}
 	if s.service != nil && len(s.service.targets) > 0 {
 		x.Host, x.Port, x.Absolute = k.ke.host, k.ke.port, true
@@ -243,6 +243,8 @@ func (k *keying) resolved(e *Engine, s *source, t *slot, addrs []netip.Addr) {
 	}
 	e.startAt(s, t, fit, ev.Port, ev.Server, keys, cookies)
 	t.live.ke, k.fresh = k.ke, true
+	t.proof = e.proofOf(ev)
+	e.toldProvisional(s, t)
 }
 
 // elsewhere leaves out the loopback addresses, which only a key exchange on

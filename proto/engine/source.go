@@ -26,6 +26,7 @@ type slot struct {
 	live   *live
 	barred proto.Instant // the server refused; nothing is live here until then
 	keying keying
+	proof  proof
 	silent []netip.Addr // did not answer lately; the longest silent first
 }
 

@@ -37,6 +37,10 @@ func (e *Engine) decide() {
 			e.panics(h)
 			return
 		}
+		if !e.vouched(*d.Steer) {
+			e.refuse()
+			return
+		}
 		e.steering.id = e.request()
 		e.emit(Steer{ID: e.steering.id, Adjustment: *d.Steer})
 	}
@@ -73,6 +77,7 @@ func (e *Engine) steerApplied(ev SteerApplied) {
 	e.serving.changed = true
 	if e.discipline.Estimate(e.now).Synchronised {
 		e.calm()
+		e.prove()
 	}
 	if ev.Applied.Step != 0 {
 		e.clockMoved(ev.Applied.Mono)

@@ -1,0 +1,184 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ntpd-go/ntpd-go/proto"
+)
+
+const yearOf = 365 * 24 * time.Hour
+
+// coldWorld is a machine that begins in 1970, with sources whose certificates
+// are valid for a year from half a year before the truth on.
+func coldWorld(t *testing.T, bounded bool, n int) (*world, []*host) {
+	var sources []Source
+	for i := range n {
+		sources = append(sources, src(ModeNTS, fmt.Sprintf("ke%d.test", i), 1))
+	}
+	cfg := config(sources...)
+	cfg.BoundedColdStart = bounded
+	cfg.Discipline.MinimumAgreeing = min(3, n/2+1)
+	w := newWorld(t, cfg)
+	w.wrong = proto.FromUnix(1000, 0).Sub(w.truth())
+	w.engine = New(cfg, State{Floor: w.truth().Add(-proto.FromStd(yearOf))}, seed(1), w.now())
+	var hosts []*host
+	for i := range n {
+		hosts = append(hosts, w.host(fmt.Sprintf("192.0.2.%d", i+1)))
+	}
+	truth := w.truth().TimeNear(eraStart)
+	w.keys = func(a ExchangeKeys) Event {
+		if a.Earliest.IsZero() && w.wrong.Abs() > 3600*proto.Second {
+			return KeyExchangeFailed{Request: a.Request, Failure: Failure{Class: ClassCertExpired, Text: "the certificate is not valid yet"}}
+		}
+		var i int
+		fmt.Sscanf(a.Host, "ke%d.test", &i)
+		ev := w.establish(a, hosts[i], fmt.Sprintf("192.0.2.%d", i+1))
+		if !a.Earliest.IsZero() {
+			ev.Provisional = w.wrong.Abs() > 3600*proto.Second
+			ev.NotBefore, ev.NotAfter = truth.Add(-yearOf/2), truth.Add(yearOf/2)
+		}
+		return ev
+	}
+	return w, hosts
+}
+
+func (w *world) stepsMade() (n int) {
+	for _, a := range w.actions {
+		if s, ok := a.Action.(Steer); ok && s.Adjustment.Step != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// A machine that begins in 1970 is set by NTS sources alone, in one step, and
+// believes nothing provisionally afterwards.
+func TestBoundedColdStart(t *testing.T) {
+	for n := 1; n <= 4; n++ {
+		w, _ := coldWorld(t, true, n)
+		w.run(10 * time.Minute)
+		if w.wrong.Abs() > proto.Second/100 || w.stepsMade() != 1 || !w.engine.Status(w.now()).Synchronised {
+			t.Errorf("%d sources: off by %v after %d steps", n, w.wrong, w.stepsMade())
+		}
+		if !w.engine.earliest().IsZero() {
+			t.Errorf("%d sources: certificates of another time are still taken", n)
+		}
+		if got := strings.Count(strings.Join(w.codes(), " "), "source-provisional"); got != n {
+			t.Errorf("%d sources: %d were said to be provisional", n, got)
+		}
+	}
+}
+
+// Without it there is no way.
+func TestStrictColdStart(t *testing.T) {
+	w, _ := coldWorld(t, false, 3)
+	w.run(time.Hour)
+	if w.stepsMade() != 0 || w.engine.Status(w.now()).Synchronised {
+		t.Errorf("off by %v", w.wrong)
+	}
+	for _, a := range w.actions {
+		if x, ok := a.Action.(ExchangeKeys); ok && !x.Earliest.IsZero() {
+			t.Fatalf("%+v", x)
+		}
+	}
+}
+
+// One source of several is no quorum, whatever the configured minimum.
+func TestAColdStartNeedsAQuorum(t *testing.T) {
+	w, hosts := coldWorld(t, true, 3)
+	w.engine.cfg.Discipline.MinimumAgreeing = 1
+	w.engine.discipline.Configure(w.engine.cfg.Discipline)
+	hosts[1].down, hosts[2].down = true, true
+	w.run(20 * time.Minute)
+	if w.stepsMade() != 0 {
+		t.Fatalf("one of three made a step: off by %v", w.wrong)
+	}
+	hosts[2].down = false
+	w.run(2 * time.Hour)
+	if w.stepsMade() != 1 || w.wrong.Abs() > proto.Second/100 {
+		t.Errorf("two of three: off by %v after %d steps", w.wrong, w.stepsMade())
+	}
+}
+
+// Sources that agree on a time at which their own certificates are not valid
+// move nothing.
+func TestAColdStartIsVerifiedAtTheAgreedTime(t *testing.T) {
+	for name, lie := range map[string]time.Duration{"later": 3 * yearOf, "earlier": -9 * yearOf / 10} {
+		w, hosts := coldWorld(t, true, 3)
+		for _, h := range hosts {
+			h.wrong = proto.FromStd(lie)
+		}
+		w.run(20 * time.Minute)
+		if w.stepsMade() != 0 || w.halted {
+			t.Errorf("%s: off by %v, halted %v", name, w.wrong, w.halted)
+		}
+		failed := 0
+		for _, a := range w.actions {
+			if r, ok := a.Action.(Report); ok && r.Incident.Reason == Reason(ClassCertExpired) && strings.Contains(r.Incident.Text, "the sources say that it is") {
+				failed++
+			}
+		}
+		if failed < 3 {
+			t.Errorf("%s: %d sources were given up", name, failed)
+		}
+	}
+}
+
+// A liar among them is outvoted, as always.
+func TestALiarInAColdStartIsOutvoted(t *testing.T) {
+	w, hosts := coldWorld(t, true, 3)
+	hosts[1].wrong = proto.FromStd(yearOf / 4) // within the validity
+	w.run(20 * time.Minute)
+	if w.stepsMade() != 1 || w.wrong.Abs() > proto.Second/100 {
+		t.Errorf("off by %v after %d steps", w.wrong, w.stepsMade())
+	}
+}
+
+// The bound is when the program was made, or when the state was last saved,
+// and there is none after a panic.
+func TestTheBoundOfAColdStart(t *testing.T) {
+	made := time.Date(2027, 3, 4, 0, 0, 0, 0, time.UTC)
+	for name, tt := range map[string]struct {
+		saved State
+		want  time.Time
+	}{
+		"nothing is known": {State{}, eraStart},
+		"the build":        {State{Floor: proto.FromTime(made)}, made},
+		"saved later":      {State{Floor: proto.FromTime(made), SavedAt: made.AddDate(1, 0, 0)}, made.AddDate(1, 0, 0)},
+		"saved earlier":    {State{Floor: proto.FromTime(made), SavedAt: made.AddDate(-1, 0, 0)}, made},
+		"after a panic":    {State{Floor: proto.FromTime(made), Panicked: true}, time.Time{}},
+	} {
+		cfg := config(src(ModeNTS, "ke.test", 1))
+		cfg.BoundedColdStart = true
+		e := New(cfg, tt.saved, seed(1), proto.Now{Wall: epoch})
+		if got := e.earliest(); !got.Equal(tt.want) {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
+// A clock that is certainly wrong makes a certificate that is valid by it no
+// better: it could have expired long ago.
+func TestACertificateOfTheWrongTimeIsProvisional(t *testing.T) {
+	cfg := config(src(ModeNTS, "ke.test", 1))
+	cfg.BoundedColdStart = true
+	for name, tt := range map[string]struct {
+		now  proto.Duration // against the bound
+		ev   KeysEstablished
+		want bool
+	}{
+		"before the bound":   {-proto.Second, KeysEstablished{NotBefore: eraStart, NotAfter: eraStart}, true},
+		"after it":           {proto.Second, KeysEstablished{NotBefore: eraStart, NotAfter: eraStart}, false},
+		"not valid after it": {proto.Second, KeysEstablished{NotBefore: eraStart, NotAfter: eraStart, Provisional: true}, true},
+		"not asked for":      {proto.Second, KeysEstablished{Provisional: true}, false},
+	} {
+		e := New(cfg, State{}, seed(1), proto.Now{Wall: epoch})
+		e.now.Wall = proto.FromTime(eraStart).Add(tt.now)
+		if got := e.proofOf(&tt.ev).provisional; got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
