@@ -10,7 +10,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.11.4
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test race fmt vet lint fuzz interop vm vm-long vm-duel bench bench-pool soak-pool accuracy bench-go keys vuln sbom reproducible clean ci
+.PHONY: help build install demo test race fmt vet lint fuzz interop vm vm-long vm-duel bench bench-pool soak-pool accuracy determinism bench-go keys vuln sbom reproducible clean ci
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -84,6 +84,11 @@ bench-compare: ## compare the hot functions with those of BASE (default: origin/
 
 soak-pool: build ## run the pool for 20 minutes among sources that die, lie and stall
 	$(GO) run ./test/soakpool -bin $(BIN)
+
+determinism: ## the same simulated runs, byte for byte, for 386 and later amd64
+	GOARCH=386 $(GO) test -count=1 -run 'TestRunsAreTheSameEverywhere' ./internal/sim
+	GOARCH=amd64 GOAMD64=v3 $(GO) test -count=1 -run 'TestRunsAreTheSameEverywhere' ./internal/sim
+	GOARCH=386 $(GO) test -count=1 ./proto/exact
 
 bench-go: ## benchmark the hot functions
 	$(GO) test -run '^$$' -bench . -benchmem ./proto/... ./nts/... ./clock/...
