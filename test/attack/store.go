@@ -111,11 +111,12 @@ func fullDisk(t *scene.Trial) {
 		if _, _, err := cookie.Parse(now); err != nil {
 			t.Fatal("%s: %v", name, err)
 		}
+		// Each renewal, of which there is one a day unless configured otherwise, tries again and says so.
 		said := strings.Count(d.Text(), "could not store the nts server keys")
-		if said < 1 || said > 2 {
+		if said < 1 || said > 8 {
 			t.Fatal("%s: it is said %d times", name, said)
 		}
-		t.Saw("%s: the old keys stay, said %d time(s)", name, said)
+		t.Saw("%s: the old keys stay, %d failed attempts are said", name, said)
 	}
 }
 

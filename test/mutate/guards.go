@@ -87,7 +87,7 @@ var guards = []guard{
 	{"no time before the program was made", []edit{{"proto/engine/panic.go",
 		"if floor.IsZero() || step == 0 || to.Sub(floor) >= 0 {", "if !floor.IsZero() || step == 0 || to.Sub(floor) >= 0 {"}}, []string{engine}},
 	{"keys go with the algorithm that was offered", []edit{{"nts/ke/client.go",
-		"if !slices.Contains(req.Algorithms, a.Algorithm) || !a.Algorithm.Supported() {", "if !a.Algorithm.Supported() {"}}, []string{ke}},
+		"if !slices.Contains(req.Algorithms, a.Algorithm) || !a.Algorithm.Supported() {", "if !slices.Contains(req.Algorithms, a.Algorithm) && !a.Algorithm.Supported() {"}}, []string{ke}},
 	{"a key set is whole", []edit{{"proto/cookie/file.go", "case len(raw) != keyLen*int(n):", "case len(raw) < keyLen*int(n):"}}, []string{"./proto/cookie"}},
 	{"minority of liars", []edit{{"proto/kalman/survey.go", "2*agreeing > voters", "2*agreeing > 0"}}, []string{kalman}},
 }

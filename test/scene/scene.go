@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -246,7 +247,10 @@ func (t *Trial) Check(err error) {
 // Control notes that the undisturbed exchange was seen to work.
 func (t *Trial) Control(format string, args ...any) {
 	t.controls++
-	t.Saw("control: "+format, args...)
+	text := fmt.Sprintf("control: "+format, args...)
+	if !slices.Contains(t.evidence, text) {
+		t.evidence = append(t.evidence, text)
+	}
 }
 
 // Saw notes evidence.

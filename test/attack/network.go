@@ -1,0 +1,331 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/ntpd-go/ntpd-go/test/lab"
+	"github.com/ntpd-go/ntpd-go/test/relay"
+	"github.com/ntpd-go/ntpd-go/test/scene"
+)
+
+// Attacks by, and troubles of, the network.
+var networkRows = []scene.Row{
+	{ID: "T42", What: "30 %, 60 % and 90 % of datagrams lost in each direction", Prove: losses},
+	{ID: "T43", What: "replies that are duplicated, reordered by up to four seconds, corrupted and replayed", Prove: mangled},
+	{ID: "T46", What: "forged ICMP errors to a client that waits", Prove: icmpToClient},
+	{ID: "T47", What: "forged ICMP that asks a server to fragment", Prove: icmpToServer},
+	{ID: "T57", What: "a name server that fails, dawdles, loops, lies with 500 addresses, or names this machine", Prove: hostileDNS},
+	{ID: "T77", What: "a network that goes, comes and renumbers", Prove: changingNetwork},
+	{ID: "T78", What: "50,000 ICMP errors at a server's socket", Prove: icmpFlood},
+}
+
+// behind starts a server, a relay in front of it, and an NTS client that is told to use the relay.
+func behind(t *scene.Trial) (*lab.Host, *scene.Upstream, *relay.Relay, *scene.Daemon) {
+	h := t.Host("host")
+	u := t.Upstream(h, "127.0.0.1:123")
+	r, err := relay.Start(relay.Config{Listen: "127.0.0.2:123", Target: scene.At("127.0.0.1:123"), Seed: 42, Inside: h.Inside})
+	t.Check(err)
+	t.Cleanup(func() { r.Close() })
+	t.Keys(h, u, exchangeAddr, "server", scene.At("127.0.0.2:123"))
+	d := t.Daemon(h, "client", scene.Client+ntsSource("server.test"))
+	t.Samples(d, 0, 0, 3, 30*time.Second)
+	synchronised(t, d, 20*time.Second)
+	t.Control("the client follows the server behind the relay, with NTS")
+	return h, u, r, d
+}
+
+func losses(t *scene.Trial) {
+	_, u, r, d := behind(t)
+	for _, loss := range []float64{0.3, 0.6, 0.9} {
+		t.Check(r.Set(relay.Fault{Loss: loss}, relay.Fault{Loss: loss}))
+		began := len(u.Requests())
+		t.Hold(15*time.Second, func() error {
+			s, err := d.State()
+			if err == nil && s.System.AccumulatedSteps > 0.1 {
+				err = fmt.Errorf("the clock was stepped by %v s", s.System.AccumulatedSteps)
+			}
+			return err
+		})
+		near(t, d)
+		if loss < 0.7 && len(u.Requests()) == began {
+			t.Fatal("no request arrived at a loss of %v", loss)
+		}
+	}
+	exchanges := u.Exchanges()
+	if exchanges > 6 {
+		t.Fatal("%d key exchanges", exchanges)
+	}
+	t.Check(r.Set(relay.Fault{}, relay.Fault{}))
+	t.Eventually(60*time.Second, func() error {
+		s, state, err := d.Source(0)
+		if err == nil && (!state.Own.Synchronised || s.Reach&3 != 3) {
+			err = fmt.Errorf("not yet: %s, reach %b", s.Text, s.Reach)
+		}
+		return err
+	})
+	up, down := r.Counts()
+	t.Saw("%d requests and %d replies lost, no wrong step, %d key exchanges, and all is well afterwards", up.Lost, down.Lost, exchanges)
+}
+
+func mangled(t *scene.Trial) {
+	_, u, r, d := behind(t)
+	before, _, err := d.Source(0)
+	t.Check(err)
+	asked := len(u.Requests())
+	fault := relay.Fault{Duplicate: 0.5, Reorder: 0.3, HoldBack: 4 * time.Second, Corrupt: 0.2, Jitter: time.Millisecond}
+	t.Check(r.Set(relay.Fault{Duplicate: 0.3}, fault))
+	t.Hold(30*time.Second, func() error {
+		s, err := d.State()
+		if err == nil && s.System.AccumulatedSteps > 0.1 {
+			err = fmt.Errorf("the clock was stepped by %v s", s.System.AccumulatedSteps)
+		}
+		return err
+	})
+	after, _, err := d.Source(0)
+	t.Check(err)
+	near(t, d)
+	if taken := after.Taken() - before.Taken(); after.ID == before.ID && taken > uint64(len(u.Requests())-asked) {
+		t.Fatal("%d measurements from %d requests", taken, len(u.Requests())-asked)
+	}
+	t.Check(r.Set(relay.Fault{}, relay.Fault{}))
+	now, _, err := d.Source(0)
+	t.Check(err)
+	t.Samples(d, 0, now.Taken(), 2, 60*time.Second)
+	_, down := r.Counts()
+	t.Saw("%d duplicates, %d late and %d damaged replies: one measurement a request at most", down.Duplicated, down.HeldBack, down.Corrupted)
+}
+
+func icmpToClient(t *scene.Trial) {
+	h, u, d := follow(t, false)
+	raw := t.Raw(h)
+	before, _, err := d.Source(0)
+	t.Check(err)
+	u.Script(func(a *scene.Asked) [][]byte {
+		via := netip.MustParseAddr("127.0.0.1")
+		for _, code := range []uint8{0, 1, 2, 3, 9, 10, 13} { // unreachable in every way, port and prohibition among them
+			raw.ICMP(t, 3, code, 0, via, a.From, scene.At("127.0.0.1:123"))
+		}
+		raw.ICMP(t, 3, 4, 68, via, a.From, scene.At("127.0.0.1:123"))
+		raw.ICMP(t, 11, 0, 0, via, a.From, scene.At("127.0.0.1:123")) // time exceeded
+		raw.ICMP(t, 12, 0, 0, via, a.From, scene.At("127.0.0.1:123")) // parameter problem
+		time.Sleep(20 * time.Millisecond)                             // they arrive before the reply
+		return [][]byte{a.Reply}
+	})
+	after := t.Samples(d, 0, before.Taken(), 6, 40*time.Second)
+	if after.ID != before.ID {
+		t.Fatal("the source was given up")
+	}
+	t.Saw("ten ICMP errors before each reply: %d measurements all the same", after.Taken()-before.Taken())
+}
+
+func icmpToServer(t *scene.Trial) {
+	here, there := t.Host("server"), t.Host("client")
+	wireHosts(t, here, there, "10.9.0.1/24", "10.9.0.2/24")
+	text := strings.ReplaceAll(scene.Server, "127.0.0.1", "10.9.0.1")
+	d := t.Daemon(here, "server", text)
+	t.Serving(d, "10.9.0.1:123")
+	session := t.Session(there, "10.9.0.1:4460", "server.test")
+	s, wire, raw := t.Dial(there, "10.9.0.1:123"), t.Sniff(there, "wire0"), t.Raw(there)
+	large := func() scene.Parts {
+		return scene.Parts{Clear: placeholderFields(4, len(session.Cookies[0]))}
+	}
+	if a := one(t, s, session, session.Request(large())); a.Cookies != 5 {
+		t.Fatal("%d cookies", a.Cookies)
+	}
+	t.Control("a request for five cookies is answered in one datagram")
+	local := s.LocalAddr().String()
+	for _, mtu := range []uint16{68, 296, 552, 576, 1280} {
+		for range 5 {
+			raw.ICMP(t, 3, 4, mtu, netip.MustParseAddr("10.9.0.2"), scene.At("10.9.0.1:123"), scene.At(local))
+		}
+		t.Pause(50 * time.Millisecond)
+		if a := one(t, s, session, session.Request(large())); a.Cookies != 5 {
+			t.Fatal("%d cookies", a.Cookies)
+		}
+	}
+	fragments := 0
+	for _, p := range wire.Seen() {
+		if p.Fragment && p.From.Addr().String() == "10.9.0.1" {
+			fragments++
+		}
+	}
+	if fragments > 0 {
+		t.Fatal("%d fragments", fragments)
+	}
+	t.Saw("after 25 forged messages, replies with five cookies are still single datagrams")
+}
+
+func icmpFlood(t *scene.Trial) {
+	here, there := t.Host("server"), t.Host("client")
+	wireHosts(t, here, there, "10.9.0.1/24", "10.9.0.2/24")
+	d := t.Daemon(here, "server", "[[server]]\nlisten = \"0.0.0.0:123\"\n[synchronization]\nlocal-stratum = 1\nstate-path = \"\"\n")
+	t.Serving(d, "10.9.0.1:123")
+	s, raw := t.Dial(there, "10.9.0.1:123"), t.Raw(there)
+	_, err := s.Volley([][]byte{scene.Plain()})
+	t.Check(err)
+	t.Control("a request is answered")
+	before, err := scene.CPU(d.Pid())
+	t.Check(err)
+	begin := time.Now()
+	for i := range 50000 {
+		to := netip.AddrPortFrom(netip.MustParseAddr("10.9.0.2"), uint16(1024+i%60000))
+		raw.ICMP(t, 3, uint8(i%4), 0, netip.MustParseAddr("10.9.0.2"), scene.At("10.9.0.1:123"), to)
+	}
+	replies, err := s.Volley([][]byte{scene.Plain(), scene.Plain(), scene.Plain()})
+	t.Check(err)
+	if len(replies) != 3 {
+		t.Fatal("%d of 3 requests answered after the flood", len(replies))
+	}
+	t.Pause(2 * time.Second)
+	idle, err := scene.CPU(d.Pid())
+	t.Check(err)
+	t.Pause(2 * time.Second)
+	after, err := scene.CPU(d.Pid())
+	t.Check(err)
+	if after-idle > 100*time.Millisecond {
+		t.Fatal("the server spins: %v of processor time in two seconds of silence", after-idle)
+	}
+	t.Alive(d.Process)
+	t.Saw("50,000 errors in %.1f s cost %v of processor time; nothing spins afterwards", time.Since(begin).Seconds()-4, idle-before)
+}
+
+func changingNetwork(t *scene.Trial) {
+	here, there := t.Host("server"), t.Host("client")
+	wireHosts(t, here, there, "10.9.0.1/24", "10.9.0.2/24")
+	server := t.Daemon(here, "server", "[[server]]\nlisten = \"10.9.0.1:123\"\n[synchronization]\nlocal-stratum = 1\nstate-path = \"\"\n")
+	t.Serving(server, "10.9.0.1:123")
+	d := t.Daemon(there, "client", scene.Client+"[[source]]\nmode = \"server\"\naddress = \"10.9.0.1\"\n")
+	t.Samples(d, 0, 0, 4, 30*time.Second)
+	t.Control("the client measures over the cable")
+	files, err := scene.Descriptors(d.Pid())
+	t.Check(err)
+	for range 3 {
+		t.Check(there.IP("link", "set", "wire0", "down"))
+		t.Pause(4 * time.Second)
+		t.Check(there.IP("link", "set", "wire0", "up"))
+		now, _, err := d.Source(0)
+		t.Check(err)
+		t.Samples(d, 0, now.Taken(), 2, 20*time.Second)
+	}
+	t.Check(there.IP("addr", "del", "10.9.0.2/24", "dev", "wire0"))
+	t.Check(there.IP("addr", "add", "10.9.0.77/24", "dev", "wire0"))
+	now, _, err := d.Source(0)
+	t.Check(err)
+	t.Samples(d, 0, now.Taken(), 2, 20*time.Second)
+	// The server's own address goes and comes back.
+	t.Check(here.IP("addr", "del", "10.9.0.1/24", "dev", "wire0"))
+	t.Pause(3 * time.Second)
+	t.Check(here.IP("addr", "add", "10.9.0.1/24", "dev", "wire0"))
+	now, _, err = d.Source(0)
+	t.Check(err)
+	s := t.Samples(d, 0, now.Taken(), 2, 60*time.Second)
+	after, err := scene.Descriptors(d.Pid())
+	t.Check(err)
+	if after > files+3 {
+		t.Fatal("%d descriptors, %d before", after, files)
+	}
+	t.Alive(server.Process)
+	t.Alive(d.Process)
+	t.Saw("three times down, a new address, and a server without its address for a while: %d measurements, descriptors %+d", s.Taken(), after-files)
+}
+
+// placeholderFields are n placeholders for cookies of some length.
+func placeholderFields(n, length int) []byte {
+	var b []byte
+	for range n {
+		b = append(b, scene.Good(0x0304, make([]byte, length))...)
+	}
+	return b
+}
+
+func hostileDNS(t *scene.Trial) {
+	h := t.Host("host")
+	for _, addr := range []string{"10.66.0.1/16", "10.67.0.1/16"} {
+		t.Check(h.IP("addr", "add", addr, "dev", "lo"))
+	}
+	t.Check(h.SetResolver(netip.MustParseAddr("127.0.0.53")))
+	server := t.Daemon(h, "server", "[[server]]\nlisten = \"0.0.0.0:123\"\n[synchronization]\nlocal-stratum = 1\nstate-path = \"\"\n")
+	t.Serving(server, "127.0.0.1:123")
+	var many []netip.Addr
+	for i := range 500 {
+		many = append(many, netip.AddrFrom4([4]byte{10, byte(66 + i%2), byte(i / 250), byte(2 + i%250)}))
+	}
+	zone := map[string]scene.DNS{
+		"good.test":      {Addrs: many[:1]},
+		"many.test":      {Addrs: many},
+		"fails.test":     {Code: dnsmessage.RCodeServerFailure},
+		"absent.test":    {Code: dnsmessage.RCodeNameError},
+		"slow.test":      {Addrs: many[1:2], Delay: 7 * time.Second},
+		"silent.test":    {Silent: true},
+		"garbage.test":   {Garbage: true},
+		"loop.test":      {Alias: "pool2.test"},
+		"pool2.test":     {Alias: "loop.test"},
+		"zero.test":      {Addrs: []netip.Addr{netip.MustParseAddr("0.0.0.0")}},
+		"multicast.test": {Addrs: []netip.Addr{netip.MustParseAddr("224.0.1.1")}},
+		"broadcast.test": {Addrs: []netip.Addr{netip.MustParseAddr("255.255.255.255")}},
+	}
+	dns := t.ServeDNS(h, "127.0.0.53:53", zone)
+	var text strings.Builder
+	text.WriteString(strings.Replace(scene.Client, "minimum", "# minimum", 1))
+	names := []string{"good.test", "many.test", "fails.test", "absent.test", "slow.test", "silent.test", "garbage.test", "loop.test", "zero.test", "multicast.test", "broadcast.test"}
+	for _, name := range names {
+		fmt.Fprintf(&text, "[[source]]\nmode = \"pool\"\naddress = %q\ncount = 2\n", name)
+	}
+	wire := t.Sniff(h, "lo")
+	d := t.Daemon(h, "client", text.String())
+	t.Eventually(40*time.Second, func() error {
+		s, err := d.State()
+		if err != nil {
+			return err
+		}
+		for _, row := range s.Own.Sources {
+			if row.Source == 0 && row.Taken() >= 3 {
+				return nil
+			}
+		}
+		return fmt.Errorf("nothing from good.test yet")
+	})
+	t.Control("a name with an address is followed among those that fail")
+	t.Pause(12 * time.Second)
+	s := t.MustState(d)
+	live := map[int]int{}
+	for _, row := range s.Own.Sources {
+		if row.ID != 0 && row.Address != "" {
+			live[row.Source]++
+		}
+	}
+	if live[1] == 0 || live[1] > 4 {
+		t.Fatal("%d sources from 500 addresses", live[1])
+	}
+	asked := map[netip.Addr]bool{}
+	for _, p := range wire.Seen() {
+		if p.To.Port() == 123 && p.From.Port() != 123 {
+			asked[p.To.Addr()] = true
+			if a := p.To.Addr(); a.IsMulticast() || a.IsUnspecified() || a.String() == "255.255.255.255" {
+				t.Fatal("a request to %s", a)
+			}
+		}
+	}
+	if len(asked) > 12 {
+		t.Fatal("%d addresses were asked", len(asked))
+	}
+	spent, err := scene.CPU(d.Pid())
+	t.Check(err)
+	if spent > 5*time.Second {
+		t.Fatal("%v of processor time", spent)
+	}
+	queries := dns.Queries()
+	if queries > 600 {
+		t.Fatal("%d queries in half a minute", queries)
+	}
+	// It recovers without a restart.
+	zone["fails.test"] = scene.DNS{Addrs: many[3:4]}
+	dns.Set(zone)
+	t.Alive(d.Process)
+	t.Saw("%d sources of 500 addresses, %d addresses asked in all, %d queries, %v of processor time", live[1], len(asked), queries, spent)
+}
