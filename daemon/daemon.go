@@ -149,7 +149,7 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	l, err := newLoop(loop{
 		clock: d.Clock, now: d.now, log: d.Log,
-		lookup: netio.Resolver{}.Lookup, exchange: exchanger(d.files),
+		lookup: netio.Resolver{}.Lookup, locate: locator(systemResolvers), exchange: exchanger(d.files),
 		publish: d.publish, observe: d.observe, save: keep.save, slewing: keep.slewing,
 	}, assemble.Engine(d.Config), st, rand.Reader)
 	if err != nil {

@@ -18,6 +18,9 @@ func tidy(ev engine.Event) engine.Event {
 	case engine.LookedUp:
 		ev.Failure.Text = line(ev.Failure.Text)
 		return ev
+	case engine.Located:
+		ev.Failure.Text = line(ev.Failure.Text)
+		return ev
 	case engine.KeyExchangeFailed:
 		ev.Failure.Text = line(ev.Failure.Text)
 		return ev

@@ -28,7 +28,7 @@ func TestFailuresAreOneShortLine(t *testing.T) {
 // TestEveryFailureIsTidied finds the events that carry a failure by themselves.
 func TestEveryFailureIsTidied(t *testing.T) {
 	events := []engine.Event{
-		engine.Sent{}, engine.Received{}, engine.SendFailed{}, engine.LookedUp{}, engine.KeysEstablished{},
+		engine.Sent{}, engine.Received{}, engine.SendFailed{}, engine.LookedUp{}, engine.Located{}, engine.KeysEstablished{},
 		engine.KeyExchangeFailed{}, engine.Referenced{}, engine.ReferenceLost{}, engine.SteerApplied{},
 		engine.SteerFailed{}, engine.Jumped{}, engine.NetworkChanged{},
 	}

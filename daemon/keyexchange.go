@@ -85,7 +85,11 @@ func exchanger(f *files) func(context.Context, engine.ExchangeKeys) engine.Event
 }
 
 func exchangeKeys(ctx context.Context, client *ke.Client, a engine.ExchangeKeys, roots *x509.CertPool) engine.Event {
-	r, err := client.Exchange(ctx, ke.ClientRequest{Host: a.Host, Port: a.Port, Deny: a.Deny, Roots: roots, Earliest: a.Earliest})
+	host := a.Host
+	if a.Absolute {
+		host = nts.Rooted(host)
+	}
+	r, err := client.Exchange(ctx, ke.ClientRequest{Host: host, Port: a.Port, Deny: a.Deny, Roots: roots, Earliest: a.Earliest})
 	if err != nil {
 		return engine.KeyExchangeFailed{Request: a.Request, Failure: exchangeFailure(err)}
 	}

@@ -28,6 +28,7 @@ type loop struct {
 
 	exchanges map[engine.ExchangeID]*netio.Exchange
 	lookup    func(ctx context.Context, host string, route engine.Route) ([]netip.Addr, error)
+	locate    func(ctx context.Context, a engine.Locate) engine.Located
 	exchange  func(ctx context.Context, a engine.ExchangeKeys) engine.Event
 	publish   func(engine.Snapshot)
 	observe   func(engine.Status, proto.Now)

@@ -29,6 +29,8 @@ func (l *loop) perform(ctx context.Context, a engine.Action) error {
 		}
 	case engine.Lookup:
 		go l.resolve(ctx, a)
+	case engine.Locate:
+		go l.locateKeyServers(ctx, a)
 	case engine.ExchangeKeys:
 		go l.exchangeKeys(ctx, a)
 	case engine.Steer:
@@ -80,6 +82,12 @@ func (l *loop) resolve(ctx context.Context, a engine.Lookup) {
 		ev.Failure = netio.Failure(err)
 	}
 	l.post(ctx, ev)
+}
+
+func (l *loop) locateKeyServers(ctx context.Context, a engine.Locate) {
+	bounded, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	l.post(ctx, l.locate(bounded, a))
 }
 
 func (l *loop) exchangeKeys(ctx context.Context, a engine.ExchangeKeys) {

@@ -40,6 +40,7 @@ func source(s *config.Source) engine.Source {
 		Count:     s.Count,
 		Ignore:    s.Ignore,
 		Authority: s.CertificateAuthority,
+		SRV:       s.SRVResolution,
 		PollMin:   s.Poll.Min,
 		PollMax:   s.Poll.Max,
 		PollStart: s.Poll.Initial,

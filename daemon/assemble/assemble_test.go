@@ -49,6 +49,7 @@ mode = "nts-pool"
 address = "pool.test"
 count = 2
 certificate-authority = "ca.pem"
+enable-srv-resolution = true
 poll-interval-limits = { min = 5, max = 9 }
 initial-poll-interval = 6
 [[source]]
@@ -67,7 +68,7 @@ reference-id = "GPS"
 	got := Engine(cfg)
 	want := engine.Config{
 		Sources: []engine.Source{
-			{Name: "pool.test:4460", Mode: engine.ModeNTSPool, Host: "pool.test", Port: 4460, Count: 2, Authority: "ca.pem", PollMin: 5, PollMax: 9, PollStart: 6},
+			{Name: "pool.test:4460", Mode: engine.ModeNTSPool, Host: "pool.test", Port: 4460, Count: 2, Authority: "ca.pem", SRV: true, PollMin: 5, PollMax: 9, PollStart: 6},
 			{Name: "[2001:db8::1]:1123", Mode: engine.ModeServer, Host: "2001:db8::1", Port: 1123, PollMin: 4, PollMax: 10, PollStart: 4},
 		},
 		LocalStratum: 5, ReferenceID: proto.RefIDText("GPS "), Steering: true, WarnOnJump: true,

@@ -68,6 +68,8 @@ func TestWarnings(t *testing.T) {
 		{"octal permissions", one + "[observability]\nobservation-permissions = 0o660\n", false, ""},
 		{"first poll outside", "[[source]]\nmode = \"server\"\naddress = \"a\"\npoll-interval-limits = { min = 6 }\ninitial-poll-interval = 5\n", false,
 			"f:5:1: source.initial-poll-interval: 5 is outside poll-interval-limits; taken as 6"},
+		{"SRV records of an address", "[[source]]\nmode = \"nts\"\naddress = \"[2001:db8::1]\"\nenable-srv-resolution = true\n", false,
+			`f:4:1: source.enable-srv-resolution: has no effect: "2001:db8::1" is an address, and only domains have SRV records`},
 		{"inherited first poll outside", "[[source]]\nmode = \"server\"\naddress = \"a\"\npoll-interval-limits = { min = 6 }\n", false, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -114,8 +116,7 @@ func TestModeWarning(t *testing.T) {
 func TestUnbuilt(t *testing.T) {
 	c := load(t, everything+"[[source]]\nmode = \"server\"\naddress = \"e\"\nntp-version = 5\n[[server]]\nlisten = \"[::]:124\"\naccept-ntp-versions = [5]\n"+
 		strings.Replace(ke, "4460", "4461", 1)+"accept-ntp-versions = [4, 5]\n")
-	want := `ntp.toml:20:1: source.enable-srv-resolution: looking up SRV records is not built yet; set it to false | what is asked
-ntp.toml:26:1: source.ntp-version: NTPv5 is not built yet, so "auto" settles on 4 with every server | nothing
+	want := `ntp.toml:26:1: source.ntp-version: NTPv5 is not built yet, so "auto" settles on 4 with every server | nothing
 ntp.toml:29:1: source.mode: sources of a local device (sock, pps, phc) are not built yet; remove the source | what is steered
 ntp.toml:35:1: source.mode: sources of a local device (sock, pps, phc) are not built yet; remove the source | what is steered
 ntp.toml:41:1: source.mode: sources of a local device (sock, pps, phc) are not built yet; remove the source | what is steered
@@ -155,7 +156,7 @@ ntp.toml:156:1: nts-ke-server.accept-ntp-versions: NTPv5 is not built yet; remov
 	if got.String() != want {
 		t.Errorf("got\n%s", got.String())
 	}
-	if n := len(c.Refusals()); n != 11 || !c.FailsValidate() {
+	if n := len(c.Refusals()); n != 10 || !c.FailsValidate() {
 		t.Errorf("%d refusals, fails validation: %v", n, c.FailsValidate())
 	}
 }
@@ -178,7 +179,7 @@ func TestAutoVersionIsNotRefused(t *testing.T) {
 
 // What is built, written out as its default, is not called unbuilt.
 func TestBuiltValuesAreNotNamed(t *testing.T) {
-	c := load(t, "[[source]]\nmode = \"nts\"\naddress = \"a\"\nenable-srv-resolution = false\nntp-version = 4\n[[server]]\nlisten = \"[::]:123\"\naccept-ntp-versions = [3, 4]\n[clock]\ntimestamp-mode = \"kernel-all\"\n"+ke+"accept-ntp-versions = [4]\n")
+	c := load(t, "[[source]]\nmode = \"nts\"\naddress = \"a\"\nenable-srv-resolution = true\nntp-version = 4\n[[server]]\nlisten = \"[::]:123\"\naccept-ntp-versions = [3, 4]\n[clock]\ntimestamp-mode = \"kernel-all\"\n"+ke+"accept-ntp-versions = [4]\n")
 	if len(c.Unbuilt) != 0 || len(c.Warnings) != 0 {
 		t.Errorf("unbuilt %v, warnings %v", c.Unbuilt, c.Warnings)
 	}

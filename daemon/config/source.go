@@ -113,8 +113,7 @@ var sourceTable = table[Source]{moded: true, keys: []*key[Source]{
 		"PEM file of certificate authorities to trust besides the system's").only(overNTS...).
 		unset("the system's only").once("certificates"),
 	val("enable-srv-resolution", boolean, func(s *Source) *bool { return &s.SRVResolution },
-		"find key exchange servers by SRV records").only(overNTS...).otherwise("false").
-		unbuilt(EffectAsked, "looking up SRV records is not built yet; set it to false", func(s *Source) bool { return s.SRVResolution }),
+		"find key exchange servers by SRV records that DNSSEC secures").only(overNTS...).otherwise("false"),
 	val("ntp-version", versions, func(s *Source) *Version { return &s.NTPVersion },
 		"the version of NTP to speak").only(overNTP...).otherwise("4").
 		unbuilt(EffectAsked, `NTPv5 is not built yet; write 4 or "auto"`, func(s *Source) bool { return s.NTPVersion == Version5 }).
@@ -214,6 +213,9 @@ func (d *decoder) resolveSource(s *Source, defaults Poll) {
 			if setOf(overNTS...).has(s.Mode) {
 				s.Address.Port = PortNTSKE
 			}
+		}
+		if _, err := netip.ParseAddr(s.Address.Host); err == nil && s.SRVResolution {
+			d.warn(s.At("enable-srv-resolution"), "source.enable-srv-resolution", "has no effect: "+quoted(s.Address.Host)+" is an address, and only domains have SRV records")
 		}
 	}
 	if !setOf(aDevice...).has(s.Mode) || s.Mode == 0 {
