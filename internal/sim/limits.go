@@ -43,9 +43,11 @@ func (r *Result) Check() []string {
 	return bad
 }
 
+// reported says whether there was an incident with a code, or with a code and
+// a reason.
 func (r *Result) reported(code string) bool {
 	for _, i := range r.Incidents {
-		if i.Code == code {
+		if i.Code == code || i.Code+" "+string(i.Reason) == code {
 			return true
 		}
 	}

@@ -86,6 +86,7 @@ type Server struct {
 	Stuck      []Interval `json:"stuck,omitempty"`   // its clock stands still
 	Kiss       string     `json:"kiss,omitempty"`    // it answers with this kiss code …
 	KissIn     []Interval `json:"kiss_in,omitempty"` // … during these
+	Follows    bool       `json:"follows,omitempty"` // it takes its time from the node under test
 	Leap       uint8      `json:"leap,omitempty"`
 	Stratum    uint8      `json:"stratum,omitempty"` // 1 when missing
 	RootDelay  float64    `json:"root_delay,omitempty"`
@@ -155,5 +156,5 @@ type Limits struct {
 	Bounded   float64 `json:"bounded,omitempty"`    // least share of samples inside the published error
 	Halts     string  `json:"halts,omitempty"`      // it has to stop, and this is in the reason
 	Holds     bool    `json:"holds,omitempty"`      // the clock must never be corrected
-	Says      string  `json:"says,omitempty"`       // an incident with this code is reported
+	Says      string  `json:"says,omitempty"`       // an incident with this code, or "code reason", is reported
 }

@@ -11,8 +11,9 @@ type responder struct {
 	rng      random
 	clock    *steered // nil when perfect
 	up, down path
-	leap     bool // the announced second has passed
-	polls    int  // requests that were sent to it, in the statistics window
+	node     *world // that it follows, if it does
+	leap     bool   // the announced second has passed
+	polls    int    // requests that were sent to it, in the statistics window
 }
 
 // offset of its clock at a true time.
@@ -48,6 +49,9 @@ func (s *responder) answer(t float64, request []byte) []byte {
 		return nil
 	}
 	o := s.offset(t)
+	if m.Follows {
+		o += s.node.clock.err
+	}
 	if g := m.Glitch; g != nil && s.rng.Float64() < g.P {
 		if s.rng.Float64() < 0.5 {
 			o += g.Size
@@ -62,10 +66,24 @@ func (s *responder) answer(t float64, request []byte) []byte {
 		RootDelay: proto.ToShort(proto.FromSeconds(m.RootDelay)), RootDispersion: proto.ToShort(proto.FromSeconds(m.Dispersion)),
 		Reference: at.Add(-proto.Second), Origin: q.Transmit, Receive: at, Transmit: at,
 	}
+	if m.Follows {
+		s.imitate(&h)
+	}
 	if m.Kiss != "" && holds(m.KissIn, t) {
 		h.Stratum, h.RefID, h.Leap = 0, proto.RefIDText(m.Kiss), proto.LeapUnsynchronised
 	}
 	return h.Append(nil)
+}
+
+// imitate makes the header of a server that has taken over what the node
+// under test serves.
+func (s *responder) imitate(h *proto.Header) {
+	v := &s.node.snapshot
+	h.Leap, h.Stratum, h.RefID = v.Leap, min(v.Stratum+1, proto.MaxStratum), proto.RefIDAddr(nodeAddress)
+	if v.Stratum == 0 {
+		h.Leap, h.Stratum = proto.LeapUnsynchronised, proto.MaxStratum
+	}
+	h.RootDelay, h.RootDispersion = proto.ToShort(v.RootDelay), proto.ToShort(v.RootDispersion)
 }
 
 // announces is the leap indicator.

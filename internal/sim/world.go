@@ -66,8 +66,11 @@ func (q *queue) Pop() any {
 // someDay is the Unix time at which scenarios begin that do not say.
 const someDay = 1_790_000_000
 
-// port of the servers, 127.1.x.y:123 each.
+// port of the servers, 10.1.x.y:123 each.
 const port = 123
+
+// nodeAddress is that of the node under test.
+var nodeAddress = netip.AddrFrom4([4]byte{10, 0, 0, 1})
 
 func address(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i + 1)}) }
 
@@ -84,7 +87,7 @@ func newWorld(s *Scenario, seed uint64, cfg engine.Config) *world {
 		m := &s.Servers[i]
 		name := fmt.Sprintf("server %d", i)
 		r := &responder{
-			model: m, epoch: epoch, rng: newRandom(seed, name),
+			model: m, epoch: epoch, rng: newRandom(seed, name), node: w,
 			up:   path{model: &m.Up, rng: newRandom(seed, name+" up")},
 			down: path{model: &m.Down, rng: newRandom(seed, name+" down")},
 		}
@@ -105,6 +108,7 @@ func newWorld(s *Scenario, seed uint64, cfg engine.Config) *world {
 // run goes on to the end; each second watch sees the world.
 func (w *world) run(watch func()) {
 	w.advance()
+	w.handle(engine.NetworkChanged{Local: []netip.Addr{nodeAddress}})
 	for second := 0.0; ; {
 		next := w.clock.when(w.engine.Deadline())
 		event := math.Inf(1)
