@@ -20,31 +20,37 @@ var ErrInUse = errors.New("another daemon answers there")
 // is no socket is left alone. Nobody whom the permissions keep out can connect
 // at any time, and no file but the socket ever changes its own.
 func Listen(path string, mode fs.FileMode) (net.Listener, error) {
+	return ListenAs("observation socket", "observation-path", path, mode)
+}
+
+// ListenAs is Listen for a socket of another kind, whose path another key of
+// the configuration gives.
+func ListenAs(what, key, path string, mode fs.FileMode) (net.Listener, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		abs = path
 	}
-	l, err := listen(abs, mode.Perm())
+	l, err := listen(abs, mode.Perm(), key)
 	if err != nil {
-		return nil, fmt.Errorf("observation socket %s: %w", abs, err)
+		return nil, fmt.Errorf("%s %s: %w", what, abs, err)
 	}
 	return l, nil
 }
 
-func listen(path string, mode fs.FileMode) (net.Listener, error) {
+func listen(path string, mode fs.FileMode, key string) (net.Listener, error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, elsewhere(err)
+		return nil, elsewhere(err, key)
 	}
 	// One at a time: of two that find the same dead socket, the second would
 	// remove the first one's new one.
 	defer alone(dir)()
-	if err := clear(path); err != nil {
+	if err := clear(path, key); err != nil {
 		return nil, err
 	}
 	l, err := bind(path, mode)
 	if err != nil {
-		return nil, elsewhere(cause(err))
+		return nil, elsewhere(cause(err), key)
 	}
 	if err := widen(path, mode); err != nil {
 		l.Close()
@@ -61,8 +67,8 @@ func bind(path string, mode fs.FileMode) (net.Listener, error) {
 }
 
 // elsewhere adds what to do about a place that will not do.
-func elsewhere(err error) error {
-	return fmt.Errorf("%w (choose another observation-path, or \"\" for none)", err)
+func elsewhere(err error, key string) error {
+	return fmt.Errorf("%w (choose another %s, or \"\" for none)", err, key)
 }
 
 // widen gives the socket the permissions that the umask took away. It follows
@@ -86,7 +92,7 @@ func widen(path string, mode fs.FileMode) error {
 }
 
 // clear makes way for a new socket.
-func clear(path string) error {
+func clear(path, key string) error {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -94,13 +100,13 @@ func clear(path string) error {
 	case err != nil:
 		return err
 	case info.Mode()&fs.ModeSocket == 0:
-		return errors.New("the file there is not a socket (remove it, or choose another observation-path)")
+		return fmt.Errorf("the file there is not a socket (remove it, or choose another %s)", key)
 	}
 	c, err := net.DialTimeout("unix", path, writeTimeout)
 	switch {
 	case err == nil:
 		c.Close()
-		return fmt.Errorf("%w (set another observation-path for one of the two)", ErrInUse)
+		return fmt.Errorf("%w (set another %s for one of the two)", ErrInUse, key)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return os.Remove(path)
 	default:

@@ -32,9 +32,20 @@ func cause(err error) error {
 // Serve answers connections with the state of that moment until the context
 // ends: a length of eight octets, big-endian, and the JSON document.
 func Serve(ctx context.Context, l net.Listener, state func() State) error {
+	err := Accept(ctx, l, maxConnections, func(c net.Conn) { answer(c, state()) })
+	if err != nil {
+		return fmt.Errorf("observation socket: %w", err)
+	}
+	return nil
+}
+
+// Accept hands connections to a function, each in a goroutine, no more than
+// limit at once, until the context ends and all of them have returned. The
+// function closes the connection, and bounds how long it takes.
+func Accept(ctx context.Context, l net.Listener, limit int, handle func(net.Conn)) error {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
-	slots := make(chan struct{}, maxConnections)
+	slots := make(chan struct{}, limit)
 	var connections sync.WaitGroup
 	defer connections.Wait()
 	for {
@@ -47,12 +58,12 @@ func Serve(ctx context.Context, l net.Listener, state func() State) error {
 				pause(ctx, acceptPause)
 				continue
 			}
-			return fmt.Errorf("observation socket: %w", cause(err))
+			return cause(err)
 		}
 		slots <- struct{}{}
 		connections.Go(func() {
 			defer func() { <-slots }()
-			answer(c, state())
+			handle(c)
 		})
 	}
 }
