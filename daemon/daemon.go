@@ -15,6 +15,8 @@ import (
 	"github.com/ntpd-go/ntpd-go/clock"
 	"github.com/ntpd-go/ntpd-go/daemon/assemble"
 	"github.com/ntpd-go/ntpd-go/daemon/config"
+	"github.com/ntpd-go/ntpd-go/daemon/control"
+	"github.com/ntpd-go/ntpd-go/daemon/history"
 	"github.com/ntpd-go/ntpd-go/daemon/netio"
 	"github.com/ntpd-go/ntpd-go/daemon/observe"
 	"github.com/ntpd-go/ntpd-go/daemon/serve"
@@ -40,16 +42,23 @@ type Options struct {
 	Confine func()
 	// Notify is the service manager's socket, empty without one.
 	Notify string
+	// Load reads the configuration anew; nil when there is none to read.
+	Load Loader
+	// Reload is told when to do so.
+	Reload <-chan struct{}
 }
 
 // daemon is everything that runs.
 type daemon struct {
 	Options
-	files     *files
+	files     atomic.Pointer[files]
 	keys      *keyring
 	ntp       *serve.Server
 	ke        []*ke.Server
+	hosts     []*keyHost // as ke
 	observer  net.Listener
+	control   net.Listener
+	history   *history.Ring
 	snapshot  atomic.Pointer[server.TimeSnapshot]
 	status    atomic.Pointer[engine.Status]
 	precision int8
@@ -70,7 +79,7 @@ func Run(ctx context.Context, o Options) error {
 	if d.Confine != nil {
 		d.Confine()
 	}
-	if err := notify(d.Notify, "READY=1"); err != nil {
+	if err := cli.Notify(d.Notify, "READY=1"); err != nil {
 		d.Log.Warn("could not tell the service manager that the daemon is ready", "error", err)
 	}
 	return d.run(ctx)
@@ -85,7 +94,7 @@ func (d *daemon) prepare(ctx context.Context) error {
 	for _, w := range files.warnings {
 		d.Log.Warn(w.String())
 	}
-	d.files = files
+	d.files.Store(files)
 	var err error
 	if d.precision, err = readingTime(d.Clock); err != nil {
 		return cli.Exit(cli.NoPermission, fmt.Errorf("could not read the clock: %w", err))
@@ -93,8 +102,11 @@ func (d *daemon) prepare(ctx context.Context) error {
 	if err := d.prepareServers(ctx); err != nil {
 		return err
 	}
-	d.observer, err = d.listenObserver()
-	return err
+	if d.observer, err = d.listenObserver(); err != nil {
+		return err
+	}
+	d.control = d.listenControl()
+	return nil
 }
 
 // prepareServers opens the key ring and binds the servers, if there are any.
@@ -114,7 +126,10 @@ func (d *daemon) prepareServers(ctx context.Context) error {
 	if d.ntp, err = newServer(d.Config, d.Clock, &d.snapshot, d.keys, d.Log); err != nil {
 		return err
 	}
-	if d.ke, err = newKeyServers(ctx, d.Config, d.files, d.keys, d.keyExchangeOutcome); err != nil {
+	for range d.Config.NTSKEServers {
+		d.hosts = append(d.hosts, &keyHost{})
+	}
+	if d.ke, err = newKeyServers(ctx, d.Config, d.files.Load(), d.hosts, d.keys, d.keyExchangeOutcome); err != nil {
 		return err
 	}
 	for i := range d.Config.NTSKEServers {
@@ -138,6 +153,21 @@ func (d *daemon) listenObserver() (net.Listener, error) {
 	return l, nil
 }
 
+// listenControl opens the control socket. Like the observation socket it is not
+// worth the time.
+func (d *daemon) listenControl() net.Listener {
+	path := d.Config.Observability.ControlPath
+	if path == "" {
+		return nil
+	}
+	l, err := control.Listen(path)
+	if err != nil {
+		d.Log.Warn("ntp-ctl cannot command this daemon: " + err.Error())
+		return nil
+	}
+	return l
+}
+
 // run keeps everything running until the context ends or something fails for
 // good.
 func (d *daemon) run(ctx context.Context) error {
@@ -147,9 +177,14 @@ func (d *daemon) run(ctx context.Context) error {
 	if err != nil {
 		return cli.Exit(cli.Software, fmt.Errorf("could not run the clock at its saved frequency: %w", err))
 	}
+	now, err := d.now()
+	if err != nil {
+		return cli.Exit(cli.NoPermission, fmt.Errorf("could not read the clock: %w", err))
+	}
+	d.history = history.New(now)
 	l, err := newLoop(loop{
 		clock: d.Clock, now: d.now, log: d.Log,
-		lookup: netio.Resolver{}.Lookup, locate: locator(systemResolvers), exchange: exchanger(d.files),
+		lookup: netio.Resolver{}.Lookup, locate: locator(systemResolvers), exchange: exchanger(&d.files),
 		publish: d.publish, observe: d.observe, save: keep.save, slewing: keep.slewing,
 	}, assemble.Engine(d.Config), st, rand.Reader)
 	if err != nil {
@@ -174,6 +209,11 @@ func (d *daemon) run(ctx context.Context) error {
 	if d.observer != nil {
 		start("state observer", d.serveObserver)
 	}
+	commands := &commander{d: d, post: l.post, running: d.Config}
+	if d.control != nil {
+		start("control", func(ctx context.Context) error { return d.serveControl(ctx, commands) })
+	}
+	start("reload", func(ctx context.Context) error { commands.onHangup(ctx, d.Reload); return nil })
 	start("clock watch", func(ctx context.Context) error { d.watch(ctx, l); return nil })
 	loopErr := l.run(ctx)
 	cancel(nil)
@@ -195,6 +235,14 @@ func (d *daemon) verdict(loopErr, cause error) error {
 	return nil
 }
 
+// serveControl warns when the socket fails, and lets the rest run.
+func (d *daemon) serveControl(ctx context.Context, c *commander) error {
+	if err := control.Serve(ctx, d.control, d.Strange, c.handle); err != nil {
+		d.Log.Warn("ntp-ctl can no longer command this daemon", "error", err)
+	}
+	return nil
+}
+
 // serveObserver warns when the socket fails, and lets the rest run.
 func (d *daemon) serveObserver(ctx context.Context) error {
 	if err := observe.Serve(ctx, d.observer, d.state); err != nil {
@@ -207,7 +255,10 @@ func (d *daemon) serveObserver(ctx context.Context) error {
 func (d *daemon) publish(s engine.Snapshot) { d.snapshot.Store(timeSnapshot(&s, d.precision)) }
 
 // observe keeps the status for the observation socket.
-func (d *daemon) observe(s engine.Status, _ proto.Now) { d.status.Store(&s) }
+func (d *daemon) observe(s engine.Status, now proto.Now) {
+	d.history.Record(&s, now)
+	d.status.Store(&s)
+}
 
 // state is the document of the observation socket at this moment.
 func (d *daemon) state() observe.State {
@@ -230,7 +281,10 @@ func (d *daemon) state() observe.State {
 	s.Program.Now = observe.Timestamp{Timestamp: uint64(now.Wall)}
 	threshold := assemble.Accumulated(d.Config.Synchronization.AccumulatedStepPanic)
 	s.System, s.Sources, s.Own = observe.FromStatus(st, now, threshold, (proto.Second >> -d.precision).Seconds())
-	s.Own.Clock = d.ClockName
+	s.Own.Clock, s.Own.KeyHosts = d.ClockName, d.keyHosts()
+	if d.ntp != nil {
+		s.Own.Verdicts = d.ntp.Verdicts()
+	}
 	return s
 }
 

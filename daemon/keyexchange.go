@@ -3,10 +3,10 @@ package daemon
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net"
+	"sync/atomic"
 
 	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/internal/cli"
@@ -19,7 +19,7 @@ import (
 
 // newKeyServers makes a key-exchange server for each [[nts-ke-server]] section
 // and binds their addresses.
-func newKeyServers(ctx context.Context, c *config.Config, f *files, keys *keyring, outcome func(ke.Outcome)) ([]*ke.Server, error) {
+func newKeyServers(ctx context.Context, c *config.Config, f *files, hosts []*keyHost, keys *keyring, outcome func(ke.Outcome)) ([]*ke.Server, error) {
 	var out []*ke.Server
 	var listeners []net.Listener
 	for i := range c.NTSKEServers {
@@ -32,19 +32,22 @@ func newKeyServers(ctx context.Context, c *config.Config, f *files, keys *keyrin
 			return nil, cli.ListenError(s.At("listen").String(), "NTS key exchange", s.Listen, err)
 		}
 		listeners = append(listeners, l)
-		out = append(out, ke.NewServer(keyServerConfig(s, &f.keServer[i], l, keys, outcome)))
+		out = append(out, ke.NewServer(keyServerConfig(s, &f.keServer[i], hosts[i], l, keys, outcome)))
 	}
 	return out, nil
 }
 
-func keyServerConfig(s *config.NTSKEServer, m *material, l net.Listener, keys *keyring, outcome func(ke.Outcome)) ke.ServerConfig {
-	tlsConfig := &tls.Config{Certificates: []tls.Certificate{m.pair.TLS}}
+func keyServerConfig(s *config.NTSKEServer, m *material, host *keyHost, l net.Listener, keys *keyring, outcome func(ke.Outcome)) ke.ServerConfig {
+	host.present(m.pair)
 	return ke.ServerConfig{
-		Listener:              l,
-		TLS:                   func() *tls.Config { return tlsConfig },
-		Seal:                  func() nts.Sealer { return sealer(keys.current.Load().Newest()) },
-		Authorise:             ke.NewAuthoriser(tokens(s.AcceptedPoolAuthenticationTokens), m.pools),
-		Outcome:               outcome,
+		Listener:  l,
+		TLS:       host.tls.Load,
+		Seal:      func() nts.Sealer { return sealer(keys.current.Load().Newest()) },
+		Authorise: ke.NewAuthoriser(tokens(s.AcceptedPoolAuthenticationTokens), m.pools),
+		Outcome: func(o ke.Outcome) {
+			host.counts[o.Kind].Add(1)
+			outcome(o)
+		},
 		NTPServer:             s.NTPServer,
 		NTPPort:               s.NTPPort,
 		Timeout:               s.KeyExchangeTimeout,
@@ -72,11 +75,12 @@ func tokens(secrets []config.Secret) []string {
 	return out
 }
 
-// exchanger makes key exchanges for the engine.
-func exchanger(f *files) func(context.Context, engine.ExchangeKeys) engine.Event {
+// exchanger makes key exchanges for the engine, with the authorities of the
+// moment.
+func exchanger(f *atomic.Pointer[files]) func(context.Context, engine.ExchangeKeys) engine.Event {
 	client := &ke.Client{}
 	return func(ctx context.Context, a engine.ExchangeKeys) engine.Event {
-		roots, err := f.rootsFor(a.Authority)
+		roots, err := f.Load().rootsFor(a.Authority)
 		if err != nil {
 			return engine.KeyExchangeFailed{Request: a.Request, Failure: engine.Failure{Class: engine.ClassOther, Text: err.Error()}}
 		}

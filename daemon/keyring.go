@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +21,10 @@ import (
 // without a lock.
 type keyring struct {
 	current atomic.Pointer[cookie.Keyset]
-	file    string // absolute; empty keeps the keys in memory only
+	changed chan struct{} // the next renewal is to be reckoned anew
+
+	mu      sync.Mutex // of everything below
+	file    string     // absolute; empty keeps the keys in memory only
 	stale   int
 	every   time.Duration
 	due     time.Duration // until the first renewal
@@ -43,7 +47,7 @@ type keyringConfig struct {
 // A file that does not hold cookie keys is never written to: the keys then
 // live in memory, and a warning says so.
 func openKeyring(cfg keyringConfig) (*keyring, error) {
-	k := &keyring{stale: cfg.stale, every: cfg.every, due: cfg.every, entropy: cfg.entropy, now: cfg.now, log: cfg.log}
+	k := &keyring{changed: make(chan struct{}, 1), stale: cfg.stale, every: cfg.every, due: cfg.every, entropy: cfg.entropy, now: cfg.now, log: cfg.log}
 	if cfg.path != "" {
 		abs, err := filepath.Abs(cfg.path)
 		if err != nil {
@@ -115,8 +119,13 @@ func (k *keyring) store() {
 	}
 }
 
-// rotate renews the sealing key.
+// rotate renews the sealing key. The next renewal on schedule is a whole
+// interval away.
 func (k *keyring) rotate() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.due = k.every
+	k.reckon()
 	next, err := k.current.Load().Rotate(k.entropy, k.stale)
 	if err != nil {
 		return fmt.Errorf("cookie keys: %w", err)
@@ -126,19 +135,70 @@ func (k *keyring) rotate() error {
 	return nil
 }
 
+// reckon has run look at when the next renewal is due.
+func (k *keyring) reckon() {
+	select {
+	case k.changed <- struct{}{}:
+	default:
+	}
+}
+
+// configure changes how many old keys are kept, from the next renewal on, and
+// how often they are renewed.
+func (k *keyring) configure(stale int, every time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.stale = stale
+	if k.every != every {
+		k.every, k.due = every, min(k.due, every)
+		k.reckon()
+	}
+}
+
+// reread takes in the keys of the file, which another server that shares them
+// may have renewed. Keys that are in use stay when the file does not hold any.
+func (k *keyring) reread() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.file == "" {
+		return nil
+	}
+	data, err := state.ReadFile(k.file, maxKeyFile)
+	if err != nil {
+		return err
+	}
+	set, saved, err := cookie.Parse(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", k.file, err)
+	}
+	k.current.Store(set)
+	k.due = min(max(k.every-k.now().Sub(time.Unix(saved, 0)), 0), k.every)
+	k.reckon()
+	return nil
+}
+
+// wait is how long it is until the next renewal.
+func (k *keyring) wait() time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.due
+}
+
 // run renews the keys on schedule until the context ends.
 func (k *keyring) run(ctx context.Context) {
-	t := time.NewTimer(k.due)
+	t := time.NewTimer(k.wait())
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-k.changed:
+			t.Reset(k.wait())
+			continue
 		case <-t.C:
 		}
 		if err := k.rotate(); err != nil {
 			k.log.Warn("could not renew the nts server keys; the old ones stay in use", "error", err)
 		}
-		t.Reset(k.every)
 	}
 }

@@ -32,24 +32,24 @@ func (c *column) width() int {
 
 // grid prints columns side by side, as many as there is room for. below(i) are
 // lines to print below row i.
-func (s screen) grid(w io.Writer, columns []*column, below func(i int) []string) {
+func (sc screen) grid(w io.Writer, columns []*column, below func(i int) []string) {
 	for _, c := range columns {
 		for i := range c.cells {
-			c.cells[i] = s.text(c.cells[i])
+			c.cells[i] = sc.text(c.cells[i])
 		}
-		c.title = s.text(c.title)
+		c.title = sc.text(c.title)
 	}
-	columns, widths := s.fit(columns)
+	columns, widths := sc.fit(columns)
 	cells := make([]string, len(columns))
 	for i, c := range columns {
 		cells[i] = pad(c.title, widths[i], c.right)
 	}
-	fmt.Fprintf(w, "%s\n", s.paint(dim, strings.TrimRight(strings.Join(cells, " "), " ")))
+	fmt.Fprintf(w, "%s\n", sc.paint(dim, strings.TrimRight(strings.Join(cells, " "), " ")))
 	for row := range columns[0].cells {
 		for i, c := range columns {
 			cells[i] = pad(shorten(c.cells[row], widths[i]), widths[i], c.right)
 			if c.paint != nil {
-				cells[i] = s.paint(c.paint[row], cells[i])
+				cells[i] = sc.paint(c.paint[row], cells[i])
 			}
 		}
 		fmt.Fprintf(w, "%s\n", strings.TrimRight(strings.Join(cells, " "), " "))
@@ -64,7 +64,7 @@ func (s screen) grid(w io.Writer, columns []*column, below func(i int) []string)
 
 // fit leaves columns out, and then shortens those that may be, until the rest
 // has room.
-func (s screen) fit(columns []*column) ([]*column, []int) {
+func (sc screen) fit(columns []*column) ([]*column, []int) {
 	columns = slices.DeleteFunc(slices.Clone(columns), (*column).empty)
 	for {
 		widths := make([]int, len(columns))
@@ -76,7 +76,7 @@ func (s screen) fit(columns []*column) ([]*column, []int) {
 				give += max(widths[i]-c.least, 0)
 			}
 		}
-		if over := total - s.width; over <= give {
+		if over := total - sc.width; over <= give {
 			for i, c := range columns {
 				if c.least > 0 && over > 0 {
 					cut := min(over, max(widths[i]-c.least, 0))

@@ -38,7 +38,8 @@ func root() *cobra.Command {
 	cmd.PersistentFlags().StringVarP(&f.format, "format", "f", "table", "format of status: table, plain (as ntpd-rs prints it) or prometheus")
 	cmd.AddCommand(doctorCommand(f))
 	cli.Version(cmd, version.Release)
-	cmd.AddCommand(statusCommand(f), validateCommand(f), queryCommand(), ntsCheckCommand())
+	cmd.AddCommand(statusCommand(f), validateCommand(f), queryCommand(), ntsCheckCommand(), poolCommand(f),
+		checkCommand(f), waitsyncCommand(f), forceSyncCommand(f), acceptStepCommand(f), sourceCommand(f), keysCommand(f), reloadCommand(f))
 	return cmd
 }
 

@@ -29,23 +29,23 @@ const narrowest = 40
 func newScreen(out io.Writer, getenv func(string) string, f *screenFlags) screen {
 	file, _ := out.(*os.File)
 	terminal := file != nil && term.IsTerminal(int(file.Fd()))
-	s := screen{width: plainWidth, unicode: !f.ascii && utf8Locale(getenv)}
+	sc := screen{width: plainWidth, unicode: !f.ascii && utf8Locale(getenv)}
 	switch f.colour {
 	case "always":
-		s.colour = true
+		sc.colour = true
 	case "auto":
-		s.colour = terminal && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
+		sc.colour = terminal && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
 	}
 	if terminal {
 		if w, _, err := term.GetSize(int(file.Fd())); err == nil && w > 0 {
-			s.width = w
+			sc.width = w
 		}
 	}
 	if w, err := strconv.Atoi(getenv("COLUMNS")); err == nil && w > 0 && !terminal {
-		s.width = w
+		sc.width = w
 	}
-	s.width = max(s.width, narrowest)
-	return s
+	sc.width = max(sc.width, narrowest)
+	return sc
 }
 
 // screenFlags are the flags that a person sets when newScreen guesses wrong.
@@ -76,8 +76,8 @@ const (
 )
 
 // paint colours a text, which is wide as before.
-func (s screen) paint(attribute, text string) string {
-	if !s.colour || attribute == "" || text == "" {
+func (sc screen) paint(attribute, text string) string {
+	if !sc.colour || attribute == "" || text == "" {
 		return text
 	}
 	return "\x1b[" + attribute + "m" + text + "\x1b[0m"
@@ -88,8 +88,8 @@ var asciiForms = strings.NewReplacer("±", "+/-", "µ", "u", "·", ".", "●", "
 	"▁", "_", "▂", "_", "▃", ".", "▄", ".", "▅", "-", "▆", "-", "▇", "=", "█", "#")
 
 // text makes a text printable on the screen.
-func (s screen) text(t string) string {
-	if s.unicode {
+func (sc screen) text(t string) string {
+	if sc.unicode {
 		return t
 	}
 	t = asciiForms.Replace(t)
@@ -162,8 +162,8 @@ func wrap(t string, w int) []string {
 }
 
 // paragraph prints a text below a label, wrapped, with a hanging indent.
-func (s screen) paragraph(w io.Writer, label, t string) {
-	for i, l := range wrap(s.text(t), s.width-width(label)) {
+func (sc screen) paragraph(w io.Writer, label, t string) {
+	for i, l := range wrap(sc.text(t), sc.width-width(label)) {
 		if i > 0 {
 			label = strings.Repeat(" ", width(label))
 		}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"math/bits"
+	"slices"
 	"strings"
 
 	"github.com/ntpd-go/ntpd-go/daemon/observe"
@@ -211,11 +212,8 @@ func (sc screen) legend(w io.Writer, used []string) {
 		{"*", "reference"}, {"+", "used too"}, {"-", "waits for agreement"}, {"x", "disagrees"},
 		{".", "in progress"}, {"?", "no use now"}, {"!", "needs attention"},
 	} {
-		for _, u := range used {
-			if u == m.mark {
-				words = append(words, glue(m.mark+" "+m.word))
-				break
-			}
+		if slices.Contains(used, m.mark) {
+			words = append(words, glue(m.mark+" "+m.word))
 		}
 	}
 	if len(words) == 0 {

@@ -61,8 +61,11 @@ func watch(cmd *cobra.Command, path string, f *flags, sf *statusFlags) error {
 			case <-ctx.Done():
 				return nil
 			case <-resized:
-				if w.full && w.last != nil {
-					w.draw()
+				if !w.full || w.last == nil {
+					continue
+				}
+				if err := w.draw(); err != nil {
+					return err
 				}
 			case <-tick.C:
 				waiting = false

@@ -15,8 +15,9 @@ func outliveReaders() { signal.Ignore(syscall.SIGPIPE) }
 
 // withSignals ends the context at the signals that end a daemon, so that the
 // clock is left at its base frequency: SIGQUIT too, whose default is to die on
-// the spot. SIGHUP opens the log file anew, for whoever rotates it.
-func withSignals(ctx context.Context, log *logging.Log) (context.Context, func()) {
+// the spot. SIGHUP opens the log file anew, for whoever rotates it, and has the
+// configuration read anew.
+func withSignals(ctx context.Context, log *logging.Log, reload chan<- struct{}) (context.Context, func()) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
@@ -28,6 +29,10 @@ func withSignals(ctx context.Context, log *logging.Log) (context.Context, func()
 			case <-hangup:
 				if err := log.Reopen(); err != nil {
 					log.Error("could not open the log file anew", "error", err)
+				}
+				select {
+				case reload <- struct{}{}:
+				default: // one is due already
 				}
 			}
 		}

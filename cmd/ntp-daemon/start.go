@@ -39,8 +39,9 @@ func start(ctx context.Context, f *flags) error {
 	if err := announce(cfg, log.Logger); err != nil {
 		return err
 	}
+	reload := make(chan struct{}, 1)
 	// From before the clock is touched until it is left alone.
-	ctx, stop := withSignals(ctx, log)
+	ctx, stop := withSignals(ctx, log, reload)
 	defer stop()
 	clk, name, err := openClock(cfg, f)
 	if err != nil {
@@ -50,6 +51,7 @@ func start(ctx context.Context, f *flags) error {
 	return daemon.Run(ctx, daemon.Options{
 		Confine: confiner(cfg, f, name, log.Logger),
 		Config:  cfg, Clock: clk, ClockName: name, Log: log.Logger, Strange: log.Limited(), Notify: os.Getenv("NOTIFY_SOCKET"),
+		Load: func(added string) (*config.Config, error) { return reread(f.config, added) }, Reload: reload,
 	})
 }
 
@@ -82,6 +84,23 @@ func load(path string) (cfg *config.Config, notes []string, err error) {
 	return cfg, notes, nil
 }
 
+// reread reads the configuration file again, with more text behind it. What
+// would keep the daemon from starting is an error here too.
+func reread(path, more string) (*config.Config, error) {
+	if path == "" {
+		path = defaultConfig
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, cli.Absolute(err)
+	}
+	cfg, problems := config.Parse(path, append(append(data, '\n'), more...))
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	return cfg, refuse(cfg)
+}
+
 // announce logs what is to be said about the configuration and refuses one
 // that this version would have to misread.
 func announce(cfg *config.Config, log *slog.Logger) error {
@@ -97,15 +116,19 @@ func announce(cfg *config.Config, log *slog.Logger) error {
 			log.Warn(u.String())
 		}
 	}
-	refusals := cfg.Refusals()
-	if len(refusals) == 0 {
-		return nil
+	if err := refuse(cfg); err != nil {
+		return cli.Exit(cli.Config, err)
 	}
-	errs := make([]error, len(refusals))
-	for i, u := range refusals {
-		errs[i] = errors.New(u.String())
+	return nil
+}
+
+// refuse is an error for everything that this version would have to misread.
+func refuse(cfg *config.Config) error {
+	var errs []error
+	for _, u := range cfg.Refusals() {
+		errs = append(errs, errors.New(u.String()))
 	}
-	return cli.Exit(cli.Config, errors.Join(errs...))
+	return errors.Join(errs...)
 }
 
 // openLog sets up logging as the configuration and the command line say.

@@ -32,6 +32,11 @@ func (d *decoder) resolve(c *Config) {
 	if s.accumulated != nil && *s.accumulated > 0 {
 		s.AccumulatedStepPanic = seconds(*s.accumulated)
 	}
+	o := &c.Observability
+	o.ControlPath = o.controlPath()
+	if o.control != nil {
+		o.ControlPath = *o.control
+	}
 	d.apart(c)
 }
 
@@ -145,4 +150,19 @@ func ModeWarning(name string, mode uint32) (Warning, bool) {
 		return Warning{}, false
 	}
 	return Warning{Pos: Pos{File: name}, Text: "unrestricted config file permissions: others can write it; run chmod o-w"}, true
+}
+
+// Without takes the sources away that a function picks, as if they were not in the file. The sources that must agree are
+// derived anew unless they are written.
+func (c *Config) Without(gone func(*Source) bool) {
+	var kept []Source
+	for i := range c.Sources {
+		if !gone(&c.Sources[i]) {
+			kept = append(kept, c.Sources[i])
+		}
+	}
+	c.Sources = kept
+	if c.Synchronization.minimum == nil {
+		c.Synchronization.MinimumAgreeingSources = Derived(c.Expected())
+	}
 }

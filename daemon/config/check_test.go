@@ -134,20 +134,20 @@ ntp.toml:104:1: synchronization.algorithm.steer-offset-threshold: has no effect:
 ntp.toml:105:1: synchronization.algorithm.steer-offset-leftover: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
 ntp.toml:106:1: synchronization.algorithm.steer-frequency-threshold: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
 ntp.toml:107:1: synchronization.algorithm.steer-frequency-leftover: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
-ntp.toml:130:1: clock.clock: steering a PTP hardware clock is not built yet; remove the key | what is steered
-ntp.toml:131:1: clock.interface: binding to an interface is not built yet; remove the key | what is asked
-ntp.toml:132:1: clock.timestamp-mode: hardware timestamps are not built yet: the kernel stamps packets, as ntpd-rs has it without an interface | nothing
-ntp.toml:135:1: csptp.identity: client-server PTP is not built yet; the key has no effect | nothing
-ntp.toml:136:1: csptp.priority_1: client-server PTP is not built yet; the key has no effect | nothing
-ntp.toml:137:1: csptp.priority_2: client-server PTP is not built yet; the key has no effect | nothing
-ntp.toml:138:1: csptp.clock_quality: client-server PTP is not built yet; the key has no effect | nothing
-ntp.toml:139:1: csptp.ptp_timescale: client-server PTP is not built yet; the key has no effect | nothing
-ntp.toml:140:1: csptp.time_traceable: client-server PTP is not built yet; the key has no effect | nothing
-ntp.toml:141:1: csptp.frequency_traceable: client-server PTP is not built yet; the key has no effect | nothing
-ntp.toml:143:3: csptp-server: client-server PTP is not built yet; remove [[csptp-server]] | what is served
-ntp.toml:148:1: source.ntp-version: NTPv5 is not built yet; write 4 or "auto" | what is asked
-ntp.toml:151:1: server.accept-ntp-versions: NTPv5 is not built yet; remove 5 from the list | what is served
-ntp.toml:156:1: nts-ke-server.accept-ntp-versions: NTPv5 is not built yet; remove 5 from the list | what is served
+ntp.toml:131:1: clock.clock: steering a PTP hardware clock is not built yet; remove the key | what is steered
+ntp.toml:132:1: clock.interface: binding to an interface is not built yet; remove the key | what is asked
+ntp.toml:133:1: clock.timestamp-mode: hardware timestamps are not built yet: the kernel stamps packets, as ntpd-rs has it without an interface | nothing
+ntp.toml:136:1: csptp.identity: client-server PTP is not built yet; the key has no effect | nothing
+ntp.toml:137:1: csptp.priority_1: client-server PTP is not built yet; the key has no effect | nothing
+ntp.toml:138:1: csptp.priority_2: client-server PTP is not built yet; the key has no effect | nothing
+ntp.toml:139:1: csptp.clock_quality: client-server PTP is not built yet; the key has no effect | nothing
+ntp.toml:140:1: csptp.ptp_timescale: client-server PTP is not built yet; the key has no effect | nothing
+ntp.toml:141:1: csptp.time_traceable: client-server PTP is not built yet; the key has no effect | nothing
+ntp.toml:142:1: csptp.frequency_traceable: client-server PTP is not built yet; the key has no effect | nothing
+ntp.toml:144:3: csptp-server: client-server PTP is not built yet; remove [[csptp-server]] | what is served
+ntp.toml:149:1: source.ntp-version: NTPv5 is not built yet; write 4 or "auto" | what is asked
+ntp.toml:152:1: server.accept-ntp-versions: NTPv5 is not built yet; remove 5 from the list | what is served
+ntp.toml:157:1: nts-ke-server.accept-ntp-versions: NTPv5 is not built yet; remove 5 from the list | what is served
 `
 	var got strings.Builder
 	for _, u := range c.Unbuilt {
@@ -192,5 +192,29 @@ func TestPortZeroMayBeSharedInTheFile(t *testing.T) {
 	}
 	if _, problems := Parse("f", []byte("[[server]]\n[[server]]\n")); len(problems) != 2 {
 		t.Errorf("two sections without an address give %v", problems)
+	}
+}
+
+func TestWithout(t *testing.T) {
+	const three = "[[source]]\nmode = \"server\"\naddress = \"a.test\"\n[[source]]\nmode = \"server\"\naddress = \"b.test\"\n[[source]]\nmode = \"server\"\naddress = \"c.test\"\n"
+	for _, c := range []struct {
+		text string
+		gone string
+		want string
+		need int
+	}{
+		{three, "b.test", "a.test c.test", 2},
+		{three, "x.test", "a.test b.test c.test", 2},
+		{three + "[synchronization]\nminimum-agreeing-sources = 3\n", "b.test", "a.test c.test", 3},
+	} {
+		cfg := load(t, c.text)
+		cfg.Without(func(s *Source) bool { return s.Address.Host == c.gone })
+		var names []string
+		for i := range cfg.Sources {
+			names = append(names, cfg.Sources[i].Address.Host)
+		}
+		if got := strings.Join(names, " "); got != c.want || cfg.Synchronization.MinimumAgreeingSources != c.need {
+			t.Errorf("without %s: %s, %d must agree", c.gone, got, cfg.Synchronization.MinimumAgreeingSources)
+		}
 	}
 }

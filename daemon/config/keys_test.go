@@ -134,6 +134,7 @@ ansi-colors = true
 observation-path = ""
 observation-permissions = 0o660
 metrics-exporter-listen = "[::1]:9976"
+control-path = "/run/x/control"
 
 [keyset]
 stale-key-count = 8
@@ -242,9 +243,9 @@ func TestObservabilityKeysetClock(t *testing.T) {
 	c := load(t, everything)
 	o, k, l := c.Observability, c.Keyset, c.Clock
 	colours := *o.ANSIColors
-	o.Table, k.Table, l.Table, o.ANSIColors = Table{}, Table{}, Table{}, nil
+	o.Table, k.Table, l.Table, o.ANSIColors, o.control = Table{}, Table{}, Table{}, nil, nil
 	if want := (Observability{LogLevel: "trace", LogPath: "/var/log/a", LogPathMetricsExporter: "/var/log/b", ObservationPermissions: 0o660,
-		MetricsExporterListen: netip.MustParseAddrPort("[::1]:9976")}); !reflect.DeepEqual(o, want) || !colours {
+		MetricsExporterListen: netip.MustParseAddrPort("[::1]:9976"), ControlPath: "/run/x/control"}); !reflect.DeepEqual(o, want) || !colours {
 		t.Errorf("observability is %+v", o)
 	}
 	if want := (Keyset{StaleKeyCount: 8, KeyRotationInterval: time.Hour, KeyStoragePath: "/var/lib/keys"}); !reflect.DeepEqual(k, want) {
@@ -330,6 +331,22 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+func TestControlPath(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "/var/run/ntpd-rs/ntpd-go-control",
+		"[observability]\nobservation-path = \"\"\n":                       "",
+		"[observability]\nobservation-path = \"o\"\n":                      "ntpd-go-control",
+		"[observability]\nobservation-path = \"run/o\"\n":                  "run/ntpd-go-control",
+		"[observability]\ncontrol-path = \"\"\n":                           "",
+		"[observability]\ncontrol-path = \"c\"\n":                          "c",
+		"[observability]\nobservation-path = \"\"\ncontrol-path = \"c\"\n": "c",
+	} {
+		if got := load(t, text).Observability.ControlPath; got != want {
+			t.Errorf("%q: %q instead of %q", text, got, want)
+		}
+	}
+}
+
 func TestDefaultObservationPath(t *testing.T) {
 	if got := Default().Observability.ObservationPath; got != "/var/run/ntpd-rs/observe" {
 		t.Errorf("unset is %q", got)
@@ -382,7 +399,7 @@ ntp.toml:67:1 nts-ke-server.certificate-chain-path chain.pem 2
 ntp.toml:68:1 nts-ke-server.private-key-path key.pem 3
 ntp.toml:76:1 nts-ke-server.authorized-pool-server-certificates pool.pem 4
 ntp.toml:76:1 nts-ke-server.authorized-pool-server-certificates other.pem 4
-ntp.toml:127:1 keyset.key-storage-path /var/lib/keys 5
+ntp.toml:128:1 keyset.key-storage-path /var/lib/keys 5
 ntp.toml:117:1 observability.log-path /var/log/a 6
 `
 	var got strings.Builder

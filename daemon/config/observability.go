@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -18,6 +19,21 @@ type Observability struct {
 	ObservationPath        string // empty: no socket
 	ObservationPermissions uint32 // mode bits of the socket
 	MetricsExporterListen  netip.AddrPort
+	ControlPath            string // empty: no socket
+
+	control *string
+}
+
+// controlName is the control socket's name beside the observation socket.
+const controlName = "ntpd-go-control"
+
+// controlPath is where the control socket is unless the file says: beside the observation socket, and nowhere without
+// one.
+func (o *Observability) controlPath() string {
+	if o.ObservationPath == "" {
+		return ""
+	}
+	return o.ObservationPath[:strings.LastIndexByte(o.ObservationPath, '/')+1] + controlName
 }
 
 // Keyset is [keyset].
@@ -60,6 +76,9 @@ var observabilityTable = table[Observability]{keys: []*key[Observability]{
 		otherwise(`"`+DefaultObservationPath+`"`).differs("no socket", "observation-path"),
 	val("observation-permissions", whole[uint32](0, 0o7777), func(o *Observability) *uint32 { return &o.ObservationPermissions },
 		"mode of that socket").otherwise("0o666").once("mode"),
+	val("control-path", opt(orOff), func(o *Observability) **string { return &o.control },
+		"socket that ntp-ctl commands the daemon over; for its own user and root alone").
+		unset("`"+controlName+"` beside the observation socket, none without one").differs("not a key", "control-path"),
 	val("metrics-exporter-listen", socket, func(o *Observability) *netip.AddrPort { return &o.MetricsExporterListen },
 		"address that ntp-metrics-exporter listens on").otherwise(`"127.0.0.1:9975"`),
 }}

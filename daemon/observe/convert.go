@@ -32,7 +32,7 @@ func FromStatus(st *engine.Status, now proto.Now, accumulatedThreshold proto.Dur
 	own := &Own{
 		Schema: Schema, Synchronised: st.Synchronised, Text: st.Text, ReferenceID: s.RefID.String(),
 		Offset: seconds(st.Offset), Sigma: seconds(st.Sigma), Frequency: st.Frequency,
-		Selected: st.Selected, Agreeing: st.Agreeing, Steps: st.Steps,
+		Selected: st.Selected, Agreeing: st.Agreeing, Steps: st.Steps, Primary: uint64(st.Primary), Agree: &st.Agree,
 		Sources: make([]Row, 0, len(st.Sources)),
 	}
 	if *own.Sigma == 0 || st.Sigma == proto.MaxDuration {
@@ -74,6 +74,10 @@ func row(s *engine.SourceStatus) Row {
 	}
 	if s.ID == 0 {
 		return r
+	}
+	if !s.NotAfter.IsZero() {
+		end := s.NotAfter.UTC()
+		r.NotAfter = &end
 	}
 	poll, samples, dropped, unanswered := s.Poll, s.Samples, s.Dropped, s.Unanswered
 	r.Poll, r.Samples, r.Dropped, r.Unanswered = &poll, &samples, &dropped, &unanswered

@@ -86,9 +86,8 @@ func TestWhy(t *testing.T) {
 		{"combined", Row{Condition: "selected", ID: 4}, Own{Primary: 5}, "it agrees with the majority and shares in the time"},
 		{"escape", Row{Condition: "waiting", Text: "a\x1b[2J\r\nb"}, Own{}, "a [2J  b"},
 	} {
-		r := NewReport(&State{Own: &c.own, Sources: []Source{}}, noon)
 		c.own.Sources = []Row{c.row}
-		r = NewReport(&State{Own: &c.own}, noon)
+		r := NewReport(&State{Own: &c.own}, noon)
 		if got := r.Sources[0].Why; got != c.want {
 			t.Errorf("%s: %q instead of %q", c.name, got, c.want)
 		}

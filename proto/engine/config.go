@@ -114,8 +114,19 @@ type SourceStatus struct {
 	RootDisp   proto.Duration
 	LastUpdate proto.Timestamp // zero when never
 	Samples    uint64
-	Accepted   uint64 // replies that counted
-	Dropped    uint64 // datagrams that were ignored: forged, damaged or late
+	NotAfter   time.Time // end of the certificates of the last key exchange; zero when not known
+
+	// The last measurement by itself, where Offset and Delay are what all of
+	// them say.
+	Measured Measurement
+	Accepted uint64 // replies that counted
+	Dropped  uint64 // datagrams that were ignored: forged, damaged or late
+}
+
+// Measurement is one exchange with a server.
+type Measurement struct {
+	Offset proto.Duration // source minus clock
+	Delay  proto.Duration
 }
 
 // Status is a value, safe to publish.
@@ -128,7 +139,9 @@ type Status struct {
 	Sigma            proto.Duration
 	Frequency        float64 // s/s
 	Selected         int
-	Agreeing         int // needed for a majority
+	Primary          kalman.SourceID // the selected source that is the reference; 0 for none
+	Agree            int             // sources in the largest group that agrees
+	Agreeing         int             // needed for a majority
 	AccumulatedSteps proto.Duration
 	Steps            int
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/ntpd-go/ntpd-go/proto"
 	"github.com/ntpd-go/ntpd-go/proto/aead"
@@ -29,6 +30,8 @@ type keying struct {
 	failure Failure   // of the last try
 	hurried bool      // what hindered it may be over
 	shun    shunned
+
+	notAfter time.Time // end of the certificates of the last exchange that worked
 
 	keys   *KeysEstablished // whose server's name is being looked up
 	lookup RequestID
@@ -195,7 +198,7 @@ func (k *keying) established(e *Engine, s *source, t *slot, ev KeysEstablished) 
 	if sameName(k.shun.names, ev.Server) {
 		k.shun.useless() // better than none
 	}
-	k.keys, k.tries, k.retry = &ev, 0, e.now.Mono
+	k.keys, k.tries, k.retry, k.notAfter = &ev, 0, e.now.Mono, ev.NotAfter
 	if a, err := netip.ParseAddr(ev.Server); err == nil {
 		k.resolved(e, s, t, []netip.Addr{a})
 		return

@@ -92,7 +92,25 @@ func (e *Engine) commanded(ev Commanded) {
 		e.calm()
 		e.serving.saveNow = true
 		e.report(Incident{Level: Info, Code: "steps-accepted", Text: "the accumulated steps were accepted and count from zero again"})
+	case "source-refresh":
+		e.refresh(ev.Source)
 	default:
 		e.report(Incident{Level: Warn, Code: "command-unknown", Text: "command " + ev.Verb + " is not known; change the configuration and reload it instead"})
+	}
+}
+
+// refresh asks the sources of a name, or all of them, at once, and hurries
+// what is looked up for them.
+func (e *Engine) refresh(name string) {
+	for _, s := range e.sources {
+		if name != "" && s.cfg.Name != name && s.cfg.Host != name {
+			continue
+		}
+		s.spawner.hurry(s, e.now.Mono)
+		for _, slot := range s.slots {
+			if slot.live != nil {
+				slot.live.assoc.PollSoon(e.now.Mono)
+			}
+		}
 	}
 }

@@ -41,6 +41,7 @@ type live struct {
 	exchange ExchangeID // in flight; 0 for none
 	fit      bool       // as the discipline knows it
 	told     Reason     // last problem that was reported
+	measured Measurement
 }
 
 // spawner finds servers for a source. It is asked after everything that

@@ -17,7 +17,7 @@ func (e *Engine) Status(now proto.Now) Status {
 	st := Status{
 		Snapshot: e.serving.snapshot,
 		Offset:   est.Offset, Sigma: est.Sigma, Frequency: est.Frequency,
-		Selected: len(est.Selected), Agreeing: e.cfg.Discipline.MinimumAgreeing,
+		Selected: len(est.Selected), Primary: est.Primary, Agree: est.Agreeing, Agreeing: e.cfg.Discipline.MinimumAgreeing,
 		AccumulatedSteps: est.AccumulatedSteps, Steps: est.Steps,
 	}
 	e.slots(func(s *source, slot *slot) { st.Sources = append(st.Sources, e.row(now, s, slot)) })
@@ -67,6 +67,7 @@ func (e *Engine) row(now proto.Now, s *source, slot *slot) SourceStatus {
 	r.Stratum, r.RefID, r.Leap = server.Stratum, server.RefID, server.Leap
 	r.RootDelay, r.RootDisp = server.RootDelay, server.RootDispersion
 	r.Offset, r.Sigma, r.Delay, r.Samples, r.LastUpdate = est.Offset, est.Sigma, est.Delay, est.Samples, est.LastUpdate
+	r.Measured, r.NotAfter = l.measured, slot.keying.notAfter
 	r.Accepted, r.Dropped = counts.Of(client.Accepted), counts.Dropped()
 	if r.Condition, r.Reason, r.Text = e.problem(l); r.Condition != "" {
 		if p.failure.Failed() {

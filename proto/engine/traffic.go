@@ -36,6 +36,7 @@ func (e *Engine) outcome(s *source, l *live, o client.Outcome) {
 		l.exchange = 0
 	}
 	if o.Measured {
+		l.measured = measured(o.Measurement)
 		l.fit = e.fit(l) // what this reply says counts for its measurement
 		e.discipline.Reachable(l.id, l.fit)
 		e.discipline.Observe(e.now, l.id, o.Measurement)
@@ -69,10 +70,15 @@ func (e *Engine) hasten() {
 	})
 }
 
-func describe(m kalman.Exchange) string {
+// measured is what an exchange says by itself (RFC 5905 section 8).
+func measured(m kalman.Exchange) Measurement {
 	local, remote := m.T4.At.Sub(m.T1.At), m.T3.Sub(m.T2)
-	offset := m.T2.Sub(m.T1.At)/2 + m.T3.Sub(m.T4.At)/2
-	return fmt.Sprintf("offset %v delay %v stratum %d stamps %v %v", offset, local-remote, m.Stratum, m.T1.Source, m.T4.Source)
+	return Measurement{Offset: m.T2.Sub(m.T1.At)/2 + m.T3.Sub(m.T4.At)/2, Delay: local - remote}
+}
+
+func describe(m kalman.Exchange) string {
+	x := measured(m)
+	return fmt.Sprintf("offset %v delay %v stratum %d stamps %v %v", x.Offset, x.Delay, m.Stratum, m.T1.Source, m.T4.Source)
 }
 
 // find returns the source whose exchange is in flight under an ID.
