@@ -90,7 +90,7 @@ func (e *exam) probe() {
 func (e *exam) ask(s *source) {
 	at := probe.Target{Host: s.Address.Host, Port: s.Address.Port}
 	if s.SRVResolution {
-		if found, err := probe.SRV(e.ctx, at.Host); err == nil {
+		if found, err := probe.SRV(e.ctx, nil, at.Host); err == nil {
 			at = found[0] // else the name itself is the server's
 		}
 	}

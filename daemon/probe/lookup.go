@@ -50,9 +50,10 @@ func LookupReason(err error) string {
 }
 
 // SRV finds the key-exchange servers of a domain by its SRV records
-// _ntske._tcp, in the order in which they are to be tried.
-func SRV(ctx context.Context, domain string) ([]Target, error) {
-	_, records, err := net.DefaultResolver.LookupSRV(ctx, "ntske", "tcp", nts.Rooted(domain))
+// _ntske._tcp, in the order in which they are to be tried. A nil resolver is
+// the system's. Whether the answer is secured by DNSSEC is not looked at.
+func SRV(ctx context.Context, r *net.Resolver, domain string) ([]Target, error) {
+	_, records, err := r.LookupSRV(ctx, "ntske", "tcp", nts.Rooted(domain))
 	if err != nil {
 		return nil, fmt.Errorf("SRV records of _ntske._tcp.%s: %s", domain, LookupReason(err))
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -23,6 +24,7 @@ type QueryOptions struct {
 	SRV      bool // find key-exchange servers by SRV records; with NTS
 	Pool     int  // servers to ask a pool's key exchange for; 0 without a pool
 	Client   ke.ClientRequest
+	Resolver *net.Resolver // for SRV records; nil is the system's
 }
 
 // Row is what came of the requests to one server.
@@ -60,7 +62,7 @@ func Query(ctx context.Context, targets []Target, o QueryOptions) []Row {
 
 func query(ctx context.Context, t Target, o *QueryOptions) []Row {
 	if o.SRV {
-		found, err := SRV(ctx, t.Host)
+		found, err := SRV(ctx, o.Resolver, t.Host)
 		if err != nil {
 			return []Row{{Host: t.Host, NTS: true, Severity: Unknown, Text: err.Error()}}
 		}
@@ -180,7 +182,8 @@ func (row *Row) sum(answers []Answer) {
 		}
 		return
 	case len(good) < len(answers):
-		row.Severity, row.Text = Warning, fmt.Sprintf("%d of %d requests were answered", len(good), len(answers))
+		other := answers[slices.IndexFunc(answers, func(a Answer) bool { return a.Verdict != Answered })]
+		row.Severity, row.Text = Warning, fmt.Sprintf("%d of %d requests were answered; else: %s", len(good), len(answers), other.Sentence())
 	}
 	best := slices.MinFunc(good, func(a, b Answer) int { return cmp.Compare(*a.Delay, *b.Delay) })
 	bound, jitter := best.Bound(), spread(good, *best.Offset)
