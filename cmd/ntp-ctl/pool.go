@@ -21,7 +21,7 @@ import (
 )
 
 // defaultPoolConfig is read for the status socket unless -c says another.
-const defaultPoolConfig = "/etc/ntpd-rs/nts-pool-ke.toml"
+const defaultPoolConfig = "/etc/ntpd-rs/pool.toml"
 
 // longestPoolStatus bounds what is read of a pool, in octets: ten thousand
 // sources.

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -189,5 +190,37 @@ func TestPoolServersInADirectory(t *testing.T) {
 f.toml:2:3: key-exchange-servers.port: is missing; add port = integer from 1 to 65535`
 	if got := problems.Error(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// The files in the cluster's config map are good ones.
+func TestPoolInACluster(t *testing.T) {
+	text, err := os.ReadFile("../../deploy/kubernetes/nts-pool-ke.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := func(name string) []byte {
+		var b strings.Builder
+		inside := false
+		for line := range strings.Lines(string(text)) {
+			switch {
+			case strings.TrimSpace(line) == name+": |":
+				inside = true
+			case inside && !strings.HasPrefix(line, "    ") && strings.TrimSpace(line) != "":
+				return []byte(b.String())
+			case inside:
+				b.WriteString(strings.TrimPrefix(line, "    "))
+			}
+		}
+		t.Fatalf("there is no %s", name)
+		return nil
+	}
+	c, problems := ParsePool("pool.toml", file("pool.toml"))
+	if err := problems.Err(); err != nil || c.ServersDirectory != "/config" || !c.MetricsListen.IsValid() || c.StatusPath == "" {
+		t.Errorf("%v, pool is %+v", err, c)
+	}
+	servers, _, problems := ParsePoolServers("members.toml", file("members.toml"))
+	if err := problems.Err(); err != nil || len(servers) != 2 || servers[1].TokenFile != "/secrets/time2.token" {
+		t.Errorf("%v, members are %v", err, servers)
 	}
 }

@@ -20,7 +20,7 @@ const poolGuide = root + "/docs/guide/nts-pool.md"
 func followPool(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	files := []string{"pool.toml", "members/time3.toml", "member.toml"}
+	files := []string{"pool.toml", "members/time3.toml", "front.toml", "member.toml", "client.toml"}
 	if err := os.Mkdir(filepath.Join(dir, "members"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +57,15 @@ func TestPoolGuideIsValid(t *testing.T) {
 	bin := build(t, "nts-pool-ke", "ntp-ctl")
 	if out := shell(t, dir, bin+"/nts-pool-ke validate -c pool.toml 2>&1"); out != "Config looks good: 3 time sources\n" {
 		t.Errorf("validate: %s", out)
+	}
+	if out := shell(t, dir, bin+"/nts-pool-ke validate -c front.toml 2>&1"); out != "Config looks good: 0 time sources, and those that DNS lists for 1 domains\n" {
+		t.Errorf("validate: %s", out)
+	}
+	if out := shell(t, dir, bin+"/nts-pool-ke member-token -c front.toml time1.example.org 4460"); len(out) != 65 {
+		t.Errorf("a token: %q", out)
+	}
+	if out := shell(t, dir, bin+"/nts-pool-ke srv-zone -c pool.toml --all --name members.example.org"); strings.Count(out, "_ntske._tcp.members.example.org. 300 IN SRV 0 ") != 3 {
+		t.Errorf("a zone:\n%s", out)
 	}
 	if out := shell(t, dir, bin+"/ntp-ctl validate -c member.toml 2>&1"); out != "Config looks good\n" {
 		t.Errorf("validate: %s", out)

@@ -240,3 +240,19 @@ func TestQuality(t *testing.T) {
 		t.Errorf("with a long way %d", v)
 	}
 }
+
+// BenchmarkDraw is one draw among five thousand sources of places and owners.
+func BenchmarkDraw(b *testing.B) {
+	var groups [][3]string
+	for i := range 500 {
+		groups = append(groups, [3]string{[]string{"NL", "DE", "US", "JP"}[i%4], fmt.Sprint("owner", i), "10"})
+	}
+	list := candidatesFor("NL", fixture(groups...))
+	denied := make([]bool, len(list))
+	random := rand.New(rand.NewPCG(9, 9))
+	for b.Loop() {
+		d := newDrawing(list, denied)
+		d.arrange(35)
+		d.next(random.Uint64N)
+	}
+}
