@@ -74,6 +74,9 @@ func run(args []string) error {
 	if len(every) == 0 {
 		return errors.Join(err, errors.New("no scenario was run; is -only right?"))
 	}
+	if o.out != "" {
+		err = errors.Join(err, explain(o.out))
+	}
 	fmt.Println(verdict(every))
 	return err
 }
