@@ -155,12 +155,17 @@ func TestGuideRuns(t *testing.T) {
 
 // awaitCookies asks the client until it has its cookies.
 func awaitCookies(ctx context.Context, socket string) observe.State {
+	return awaitState(ctx, socket, func(s observe.State) bool { return cookies(s) == 8 })
+}
+
+// awaitState asks a daemon until its state is as wanted, and returns the last.
+func awaitState(ctx context.Context, socket string, wanted func(observe.State) bool) observe.State {
 	retry := time.NewTicker(100 * time.Millisecond)
 	defer retry.Stop()
 	var last observe.State
 	for {
 		if s, err := observe.Read(socket, time.Second); err == nil {
-			if last = s; cookies(s) == 8 {
+			if last = s; wanted(s) {
 				return s
 			}
 		}

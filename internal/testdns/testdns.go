@@ -21,7 +21,14 @@ type Answer func(q dnsmessage.Message, network string) *dnsmessage.Message
 
 // Serve answers until the test ends.
 func Serve(tb testing.TB, answer Answer) netip.AddrPort {
-	return ServeRaw(tb, func(raw []byte, network string) []byte {
+	tb.Helper()
+	return ServeOn(tb, "127.0.0.1:0", answer)
+}
+
+// ServeOn is Serve on an address; with port 0 it finds one.
+func ServeOn(tb testing.TB, address string, answer Answer) netip.AddrPort {
+	tb.Helper()
+	return serve(tb, address, func(raw []byte, network string) []byte {
 		var q dnsmessage.Message
 		if err := q.Unpack(raw); err != nil {
 			tb.Error(err)
@@ -39,10 +46,9 @@ func Serve(tb testing.TB, answer Answer) netip.AddrPort {
 	})
 }
 
-// ServeRaw is Serve for answers that need not be messages.
-func ServeRaw(tb testing.TB, answer func(query []byte, network string) []byte) netip.AddrPort {
+func serve(tb testing.TB, address string, answer func(query []byte, network string) []byte) netip.AddrPort {
 	tb.Helper()
-	udp, tcp := listen(tb)
+	udp, tcp := listen(tb, address)
 	tb.Cleanup(func() { udp.Close(); tcp.Close() })
 	go func() {
 		buffer := make([]byte, 2048)
@@ -69,10 +75,10 @@ func ServeRaw(tb testing.TB, answer func(query []byte, network string) []byte) n
 }
 
 // listen finds a port that is free for both.
-func listen(tb testing.TB) (net.PacketConn, net.Listener) {
+func listen(tb testing.TB, address string) (net.PacketConn, net.Listener) {
 	tb.Helper()
 	for range 20 {
-		udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+		udp, err := net.ListenPacket("udp", address)
 		if err != nil {
 			tb.Fatal(err)
 		}
