@@ -1,10 +1,5 @@
 package pool
 
-import (
-	"cmp"
-	"slices"
-)
-
 // A client is drawn a source from its own country if there is choice; if not,
 // from its continent as well, and then from everywhere. Without that, whoever
 // puts a server into a country that has none would get all of its clients.
@@ -49,76 +44,97 @@ func (d *drawing) arrange(ownerPercent int) {
 
 // widest is the tier up to which there is choice.
 func (d *drawing) widest() tier {
-	var sources int
-	owners := make(map[int]bool)
+	var sources, owners int
+	seen := make([]bool, d.mostOwners())
 	for t := range elsewhere {
 		for _, i := range d.left {
 			c := &d.candidates[i]
-			if c.tier == t && c.health == healthy && !c.known {
-				sources++
-				owners[c.ownerOr(i)] = true
+			if c.tier != t || c.health != healthy || c.known {
+				continue
+			}
+			sources++
+			if o := d.ownerOf(i); !seen[o] {
+				seen[o] = true
+				owners++
 			}
 		}
-		if sources >= leastChoice && len(owners) >= leastOwners {
+		if sources >= leastChoice && owners >= leastOwners {
 			return t
 		}
 	}
 	return elsewhere
 }
 
-// ownerOr is the owner of a candidate; one without is its own.
-func (c *candidate) ownerOr(i int) int {
-	if c.owner == 0 {
-		return -1 - i
+// ownerOf is a number for the owner of a candidate, below mostOwners; one
+// without is its own.
+func (d *drawing) ownerOf(i int) int {
+	if o := d.candidates[i].owner; o != 0 {
+		return len(d.candidates) + o
 	}
-	return c.owner
+	return i
+}
+
+func (d *drawing) mostOwners() int {
+	most := 0
+	for _, i := range d.left {
+		most = max(most, d.candidates[i].owner)
+	}
+	return len(d.candidates) + most + 1
 }
 
 // capOwners cuts the shares of owners with more than the limit, of those that
 // are drawn first. With few owners the limit is an even share.
 func (d *drawing) capOwners(limit float64) {
-	sums := make(map[int]float64)
+	sums := make([]float64, d.mostOwners())
 	var total float64
 	for _, i := range d.left {
 		if c := &d.candidates[i]; c.rank() == rankFirst {
-			sums[c.ownerOr(i)] += float64(d.shares[i])
+			sums[d.ownerOf(i)] += float64(d.shares[i])
 			total += float64(d.shares[i])
 		}
 	}
-	if len(sums) == 0 {
+	count := 0
+	for _, sum := range sums {
+		if sum > 0 {
+			count++
+		}
+	}
+	if count == 0 {
 		return
 	}
-	type owner struct {
-		id  int
-		sum float64
-	}
-	owners := make([]owner, 0, len(sums))
-	for id, sum := range sums {
-		owners = append(owners, owner{id, sum})
-	}
-	slices.SortFunc(owners, func(a, b owner) int { return cmp.Or(cmp.Compare(b.sum, a.sum), cmp.Compare(a.id, b.id)) })
-	limit = max(limit, 1/float64(len(owners)))
-	// The largest k are cut to the same: limit = cut / (k·cut + rest).
-	rest, factor := total, make(map[int]float64)
-	for k, o := range owners {
-		left := 1 - float64(k)*limit
-		if left <= 0 || o.sum <= limit*rest/left*(1+1e-9) {
+	limit = max(limit, 1/float64(count))
+	// The largest are cut, all to the same: limit = cut / (k·cut + rest).
+	// There are fewer than 1/limit of them.
+	rest, factors, smallest := total, make([]float64, len(sums)), 0.0
+	var over []int
+	for {
+		next := -1
+		for o, sum := range sums {
+			if factors[o] == 0 && sum > 0 && (next < 0 || sum > sums[next]) {
+				next = o
+			}
+		}
+		left := 1 - float64(len(over))*limit
+		if next < 0 || left <= 0 || sums[next] <= limit*rest/left*(1+1e-9) {
 			break
 		}
-		rest -= o.sum
-		factor[o.id] = 0
+		rest -= sums[next]
+		factors[next], smallest = 1, sums[next]
+		over = append(over, next)
 	}
-	if len(factor) == 0 {
+	if len(over) == 0 {
 		return
 	}
-	cut := owners[len(owners)-1].sum // if all are cut
-	if left := 1 - float64(len(factor))*limit; left > 1e-9 && rest > 0 {
+	cut := smallest // if all are cut
+	if left := 1 - float64(len(over))*limit; left > 1e-9 && rest > 0 {
 		cut = limit * rest / left
 	}
+	for _, o := range over {
+		factors[o] = cut / sums[o]
+	}
 	for _, i := range d.left {
-		id := d.candidates[i].ownerOr(i)
-		if _, over := factor[id]; over && d.candidates[i].rank() == rankFirst {
-			d.shares[i] = max(1, uint64(float64(d.shares[i])*cut/sums[id]))
+		if by := factors[d.ownerOf(i)]; by > 0 && d.candidates[i].rank() == rankFirst {
+			d.shares[i] = max(1, uint64(float64(d.shares[i])*by))
 		}
 	}
 }
