@@ -12,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/ntpd-go/ntpd-go/daemon/config"
+	"github.com/ntpd-go/ntpd-go/daemon/history"
 	"github.com/ntpd-go/ntpd-go/daemon/observe"
 	"github.com/ntpd-go/ntpd-go/internal/jsonschema"
 )
@@ -102,7 +103,7 @@ func get(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // schemas are those that are published.
-var schemas = map[string][]byte{"status": observe.StatusSchema}
+var schemas = map[string][]byte{"status": observe.StatusSchema, "history": history.DocumentSchema}
 
 // schema checks a document against one of them.
 func schema(ts *testscript.TestScript, neg bool, args []string) {

@@ -92,7 +92,7 @@ func (cf *checkFlags) judge(r *observe.Report) (string, int) {
 		}
 	}
 	if c.Selected != nil && *c.Selected < cf.sources && c.State == observe.ClockSynchronised {
-		fault(plainWarning, fmt.Sprintf("%d sources in use, fewer than %d", *c.Selected, cf.sources))
+		fault(plainWarning, fmt.Sprintf("sources in use: %d, fewer than %d", *c.Selected, cf.sources))
 	}
 	for i := range r.KeyHosts {
 		cf.certificate(&r.KeyHosts[i], r, fault)

@@ -39,7 +39,8 @@ func root() *cobra.Command {
 	cmd.AddCommand(doctorCommand(f))
 	cli.Version(cmd, version.Release)
 	cmd.AddCommand(statusCommand(f), validateCommand(f), queryCommand(), ntsCheckCommand(), poolCommand(f),
-		checkCommand(f), waitsyncCommand(f), forceSyncCommand(f), acceptStepCommand(f), sourceCommand(f), keysCommand(f), reloadCommand(f))
+		checkCommand(f), waitsyncCommand(f), forceSyncCommand(f), acceptStepCommand(f), sourceCommand(f), keysCommand(f), reloadCommand(f),
+		historyCommand(f), plotCommand(f))
 	return cmd
 }
 
