@@ -74,7 +74,7 @@ func (k *keying) earliest() proto.Instant {
 // looking up a name. It reports whether a key exchange is due.
 func (k *keying) work(e *Engine, s *source, t *slot) bool {
 	k.watch(e, s, t)
-	if s.service != nil && k.request == 0 && k.keys == nil && t.wantsKeys() {
+	if s.service != nil && t.undecided() {
 		s.service.aim(e, s, t)
 	}
 	if e.now.Mono < s.ready(t) {
@@ -292,7 +292,7 @@ type keyed struct{}
 func (keyed) deadline(s *source) proto.Instant {
 	d := proto.Never
 	for _, t := range s.slots {
-		d = min(d, s.ready(t))
+		d = min(d, s.ready(t), s.recheck(t))
 	}
 	return d
 }

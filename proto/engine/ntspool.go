@@ -103,6 +103,7 @@ func sameName(names []string, name string) bool {
 func (ntsPoolSpawner) deadline(s *source) proto.Instant {
 	d := proto.Never
 	for _, t := range s.slots {
+		d = min(d, s.recheck(t))
 		if t.keying.keys != nil || !busy(s) {
 			d = min(d, s.ready(t))
 		}

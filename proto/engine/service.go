@@ -14,6 +14,10 @@ import (
 const (
 	minServiceTTL = time.Minute
 	maxServiceTTL = time.Hour
+
+	// maxVain is how often the shortest time is doubled while DNS tells
+	// nothing; it is beyond the longest then.
+	maxVain = 6
 )
 
 // service is what DNS says about who exchanges keys for a source, by SRV
@@ -27,6 +31,7 @@ type service struct {
 	began   proto.Instant // the last look-up
 	until   proto.Instant // the answer is good before
 	failure Failure       // why the servers of the records are not used
+	vain    int           // look-ups since the last that told something
 	closed  bool          // the domain says that it has none
 	targets []*keyServer  // in the order that was drawn; none: the name itself
 }
@@ -79,6 +84,22 @@ func (k *keying) pace() proto.Instant {
 		return 0
 	}
 	return k.backoff.last.Add(min(keyRetry(k.walked-freeWalk), maxLookup))
+}
+
+// undecided reports whether a slot needs keys and is not about to get them, so
+// that it matters whom it asks next.
+func (t *slot) undecided() bool {
+	return t.keying.request == 0 && t.keying.keys == nil && t.wantsKeys()
+}
+
+// recheck is when DNS is to be asked again for a slot, although whoever it
+// would ask by the last answer has longer to wait: the domain may have other
+// servers by then.
+func (s *source) recheck(t *slot) proto.Instant {
+	if s.service == nil || !t.undecided() {
+		return proto.Never
+	}
+	return s.service.ready()
 }
 
 // ready is when a slot that has nobody to ask may look again.
@@ -162,12 +183,16 @@ func (e *Engine) located(ev Located) {
 
 func (v *service) located(e *Engine, s *source, ev Located) {
 	before := v.failure
+	if !ev.Failure.Failed() {
+		v.vain = 0
+	}
 	v.request, v.failure, v.closed, v.targets = 0, ev.Failure, false, nil
-	v.until = e.now.Mono.Add(min(max(ev.TTL, minServiceTTL), maxServiceTTL))
+	v.until = e.now.Mono.Add(min(max(ev.TTL, minServiceTTL<<v.vain), maxServiceTTL))
 	records := srv.Usable(ev.Records)
 	switch {
 	case v.failure.Failed():
 		v.failure.Text += "; the key exchange at the name itself is asked"
+		v.vain = min(v.vain+1, maxVain)
 	case len(ev.Records) == 0:
 		v.failure = Failure{Class: ClassNoService, Text: "the domain has no SRV records for its key exchange; the one at the name itself is asked"}
 	case len(records) == 0:
@@ -203,7 +228,7 @@ func (e *Engine) below(n uint64) uint64 {
 // hurry asks again where it is not known what DNS says.
 func (v *service) hurry(now proto.Instant) {
 	if v != nil && v.request == 0 && v.failure.Failed() && v.failure.Class != ClassNoService {
-		v.until = min(v.until, max(now, v.began.Add(firstLookup)))
+		v.until, v.vain = min(v.until, max(now, v.began.Add(firstLookup))), 0
 	}
 }
 

@@ -338,6 +338,36 @@ func TestServiceIsLookedUpAgainWhenTheNetworkChanges(t *testing.T) {
 	}
 }
 
+// Who waits long for a server, or for the name itself, asks DNS meanwhile as
+// often as the answer says, less and less often while there is none, and goes
+// on with what it says then.
+func TestServiceIsLookedUpWhileOthersAreWaitedFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer    Located
+		min, want []int // so many look-ups after so many minutes
+	}{
+		"dead servers": {Located{Records: []srv.Record{{Port: 4460, Target: "dead.example"}}, TTL: 10 * time.Minute}, []int{9, 11, 59, 61, 119}, []int{1, 2, 6, 7, 12}},
+		"no answer":    {Located{Failure: Failure{Class: ClassDNS, Text: "no resolver"}}, []int{0, 2, 4, 8, 16, 32, 62, 64, 124, 184}, []int{1, 2, 3, 4, 5, 6, 6, 7, 8, 9}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := serviceWorld(t, ModeNTS, 1, 1)
+			w.srv = func(Locate) Located { return c.answer }
+			began := w.mono
+			for i, m := range c.min {
+				w.run(began.Add(time.Duration(m)*time.Minute + 30*time.Second).Sub(w.mono))
+				if l, _ := all[Locate](w); len(l) != c.want[i] {
+					t.Errorf("%d look-ups after %d minutes, want %d", len(l), m, c.want[i])
+				}
+			}
+			w.srv = func(Locate) Located { return Located{Records: memberRecords(1), TTL: time.Minute} }
+			w.run(time.Hour + time.Minute)
+			if w.live() != 1 {
+				t.Errorf("the member is not used; asked %v", w.asked())
+			}
+		})
+	}
+}
+
 // An address has no SRV records, and a source that does not ask for them has
 // none either.
 func TestServiceIsOnlyLookedUpWhereItCanBe(t *testing.T) {
