@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 func itoa[V ~int | ~int8](n V) string { return strconv.Itoa(int(n)) }
@@ -80,13 +81,31 @@ func (c *Config) Expected() int {
 	return n
 }
 
+// Voters counts those of the Expected sources that can ever have a vote: all of them, unless nts-selection asks for NTS.
+// Others then only count towards the sources that must agree, beside one that has a vote.
+func (c *Config) Voters() int {
+	if c.Synchronization.NTSSelection != NTSRequired {
+		return c.Expected()
+	}
+	n := 0
+	for i := range c.Sources {
+		switch c.Sources[i].Mode {
+		case ModeNTS:
+			n++
+		case ModeNTSPool:
+			n += c.Sources[i].Count
+		}
+	}
+	return n
+}
+
 // Derived is the number of sources that must agree when the file does not say: a majority of n, but three are enough.
 // It comes from the configuration and not from who answers, so that silencing sources does not lower it.
 func Derived(n int) int { return min(3, n/2+1) }
 
-// CanSteer reports whether enough sources are configured to ever agree. Without sources there is nothing to steer to.
+// CanSteer reports whether enough sources are configured to ever agree, one with a vote among them. Without sources there is nothing to steer to.
 func (c *Config) CanSteer() bool {
-	return len(c.Sources) == 0 || c.Expected() > 0 && c.Expected() >= c.Synchronization.MinimumAgreeingSources
+	return len(c.Sources) == 0 || c.Voters() > 0 && c.Expected() >= c.Synchronization.MinimumAgreeingSources
 }
 
 // check warns of what can be run but hardly is what was meant.
@@ -99,16 +118,43 @@ func (d *decoder) check(c *Config) {
 	case c.Expected() == 0:
 		d.warnings = append(d.warnings, Warning{Pos: c.Sources[0].Pos, Key: "source", FailsValidate: true,
 			Text: "the clock can never be steered: no configured source has a vote; add one that is neither a pps nor an empty pool"})
+	case c.Voters() == 0:
+		d.warnings = append(d.warnings, Warning{Pos: sync.At("nts-selection"), Key: "synchronization.nts-selection", FailsValidate: true,
+			Text: `the clock can never be steered: with "require" only sources with NTS have a vote, and none is configured; add one of mode nts or nts-pool, or write "outvote"`})
 	case !c.CanSteer():
 		d.warnings = append(d.warnings, Warning{
 			Pos: sync.At("minimum-agreeing-sources"), Key: "synchronization.minimum-agreeing-sources", FailsValidate: true,
 			Text: fmt.Sprintf("the clock can never be steered: %d must agree but no more than %d are configured; add sources or lower it",
 				sync.MinimumAgreeingSources, c.Expected())})
 	}
+	d.checkTwice(c)
 	for i := range c.NTSKEServers {
 		d.checkServed(c, &c.NTSKEServers[i])
 	}
 	d.checkPermissions(c)
+}
+
+// checkTwice warns of servers that are written twice: each time has a vote, so that one server agrees with itself. Names
+// may differ in case and in the dot at their end. Pools give other servers each time.
+func (d *decoder) checkTwice(c *Config) {
+	type server struct {
+		mode Mode
+		host string
+		port uint16
+	}
+	seen := map[server]Pos{}
+	for i := range c.Sources {
+		s := &c.Sources[i]
+		if s.Mode != ModeServer && s.Mode != ModeNTS {
+			continue
+		}
+		this := server{s.Mode, strings.ToLower(strings.TrimSuffix(s.Address.Host, ".")), s.Address.Port}
+		if first, twice := seen[this]; twice {
+			d.warn(s.At("address"), "source.address", fmt.Sprintf("%s is already the source at line %d: one server would have two votes and agree with itself; remove one of them", s.Address, first.Line))
+			continue
+		}
+		seen[this] = s.Pos
+	}
 }
 
 // checkServed warns of an NTS-KE server that sends clients to an NTP server which is not there.
