@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/daemon/probe"
 )
 
@@ -263,6 +264,22 @@ func (e *exam) sourceFix(a *probe.Answer) string {
 	}
 }
 
+// judgeMembers says what is wrong with the servers that a pool with NTS gives
+// out.
+func (e *exam) judgeMembers(s *source, where string) {
+	if s.Mode != config.ModeNTSPool {
+		return
+	}
+	for i := range s.members {
+		if m := &s.members[i]; m.Severity != probe.OK {
+			e.problem("nts", fmt.Sprintf("%s of %s", m.Host, where), m.Text, "NTP with NTS", "tell the pool's operator; the daemon asks the pool for another")
+		}
+	}
+	if good := len(s.good()); good < s.Count && e.short() {
+		e.warn("nts", where, fmt.Sprintf("the pool gives %d servers that can be used, and count asks for %d", good, s.Count), fmt.Sprintf("%d servers", s.Count), "add sources, or lower count")
+	}
+}
+
 // judgeSecure is one source with NTS: the check has found the words.
 func (e *exam) judgeSecure(s *source) {
 	c := s.check
@@ -278,6 +295,7 @@ func (e *exam) judgeSecure(s *source) {
 			return
 		}
 		e.ok("nts", where, c.Sentence)
+		e.judgeMembers(s, where)
 	case probe.Warning:
 		e.warn("nts", where, c.Sentence, "", c.Fix)
 	default:

@@ -20,6 +20,7 @@ type source struct {
 	reach   []netip.Addr // those of found to which there is a route
 	plain   []probe.Answer
 	check   *probe.Check // with NTS
+	members []probe.Row  // of a pool with NTS
 	said    bool         // a line names what is wrong with it
 }
 
@@ -31,7 +32,12 @@ func (s *source) pool() bool { return s.Mode == config.ModePool || s.Mode == con
 func (s *source) good() []*probe.Answer {
 	var out []*probe.Answer
 	if s.secure() {
-		if s.check != nil && s.check.Secure != nil && s.check.Secure.Offset != nil {
+		for i := range s.members {
+			if m := &s.members[i]; m.Best != nil && m.Best.Offset != nil {
+				out = append(out, m.Best)
+			}
+		}
+		if len(out) == 0 && s.check != nil && s.check.Secure != nil && s.check.Secure.Offset != nil {
 			out = append(out, s.check.Secure)
 		}
 		return out
@@ -115,11 +121,16 @@ func (e *exam) ask(s *source) {
 			Target: at, Roots: roots,
 			Timeout: e.Timeout, Lengths: true, CertificateDays: e.CertificateDays,
 		})
+		if s.Mode == config.ModeNTSPool && s.check.Severity <= probe.Warning {
+			s.members = probe.Query(e.ctx, []probe.Target{at}, probe.QueryOptions{
+				Timeout: e.Timeout, NTS: true, Pool: min(s.Count, max(mostOfPool, e.needed())), Client: ke.ClientRequest{Roots: roots},
+			})
+		}
 		return
 	}
 	most := mostOfServer
 	if s.pool() {
-		most = mostOfPool
+		most = max(mostOfPool, e.needed())
 	}
 	asked := append(family(s.reach, false, most), family(s.reach, true, most)...)
 	s.plain = make([]probe.Answer, len(asked))

@@ -230,6 +230,35 @@ var further = []setup{
 			}
 			return err
 		}},
+	{name: "pool with NTS", cause: `^FAIL  nts: pool\.delta\.test port 4460: name mismatch`,
+		build: func(w *world, broken bool) error {
+			name := "pool.delta.test"
+			if broken {
+				name = "renamed.test"
+			}
+			return first(w.pool(name), w.config("", "[[source]]\nmode = \"nts-pool\"\naddress = \"pool.delta.test\"\ncount = 3\ncertificate-authority = \"/run/lab/ca.pem\"\n"))
+		}},
+}
+
+// pool starts three servers and a pool in front of them, whose certificate is
+// for this name.
+func (w *world) pool(name string) error {
+	names := map[string]netip.Addr{"pool.delta.test": netip.MustParseAddr("10.66.10.7")}
+	var text strings.Builder
+	text.WriteString("[nts-pool-ke-server]\nlisten = \"10.66.10.7:4460\"\ncertificate-authority-path = \"/run/lab/ca.pem\"\ncertificate-chain-path = \"/run/lab/pool.chain.pem\"\nprivate-key-path = \"/run/lab/pool.key\"\nkey-exchange-servers = [\n")
+	for _, s := range servers {
+		names[s.name] = netip.MustParseAddr(s.four)
+		fmt.Fprintf(&text, "{ domain = %q, port = 4460, token = \"hush\" },\n", s.name)
+		server := fmt.Sprintf("[observability]\nobservation-path = \"\"\n[synchronization]\nlocal-stratum = 1\nupdate-system-clock = false\n[[server]]\nlisten = \"%[1]s:123\"\n[[nts-ke-server]]\nlisten = \"%[1]s:4460\"\nntp-server = %[2]q\n"+
+			"accepted-pool-authentication-tokens = [\"hush\"]\ncertificate-chain-path = \"/run/lab/%[2]s.chain.pem\"\nprivate-key-path = \"/run/lab/%[2]s.key\"\n", s.four, s.name)
+		if err := first(w.good(w.internet.Dir, s.name), write(w.internet, s.name+".toml", server),
+			w.start(w.internet, s.name+".log", filepath.Join(w.bin, "ntp-daemon"), "-c", lab.RunDir+"/"+s.name+".toml"), w.answers(s.four)); err != nil {
+			return err
+		}
+	}
+	return first(w.client.SetNames(names), w.internet.SetNames(names), write(w.internet, "ca.pem", w.authority.pem()), w.authority.leaf(w.internet.Dir, "pool", name, -day, 90*day),
+		write(w.internet, "pool.toml", text.String()+"]\n"), w.start(w.internet, "pool.log", filepath.Join(w.bin, "nts-pool-ke"), "-c", lab.RunDir+"/pool.toml"),
+		w.eventually(func() error { return w.client.Connect(netip.MustParseAddrPort("10.66.10.7:4460")) }))
 }
 
 // clientClock holds UDP port 123 of an address of the client.
