@@ -54,6 +54,7 @@ func needs(cfg *config.Config, file, clockName string) privilege.Needs {
 			n.Write = append(n.Write, around...)
 		}
 	}
+	n.Write = append(n.Write, privilege.Around(cfg.Observability.ControlPath)...)
 	if path := cfg.Synchronization.StatePath; path != "" && n.SetTime {
 		// What is not there yet cannot be allowed.
 		_ = os.MkdirAll(filepath.Dir(path), 0o755)

@@ -21,6 +21,8 @@ func Engine(c *config.Config) engine.Config {
 		Steering:     len(c.Sources) > 0,
 		WarnOnJump:   sync.WarnOnJump,
 
+		Watchdog: watchdog(sync),
+
 		BoundedColdStart: sync.NTSColdStart == config.ColdStartBounded,
 
 		Discipline: discipline(sync),
@@ -70,6 +72,13 @@ func discipline(s *config.Synchronization) kalman.Config {
 			IgnoreServerDispersion:    a.IgnoreServerDispersion,
 		},
 	}
+}
+
+func watchdog(s *config.Synchronization) engine.Watchdog {
+	if s.WatchdogPool == "" {
+		return engine.Watchdog{}
+	}
+	return engine.Watchdog{Host: s.WatchdogPool, Port: 123, Hold: s.WatchdogHold}
 }
 
 // trust is what the values of nts-selection mean to the discipline.

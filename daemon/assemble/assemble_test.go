@@ -113,3 +113,23 @@ func TestNTSColdStart(t *testing.T) {
 		}
 	}
 }
+
+func TestWatchdog(t *testing.T) {
+	for text, want := range map[string]engine.Watchdog{
+		"":                            {},
+		`watchdog-pool = ""`:          {},
+		`watchdog-pool = "pool.test"`: {Host: "pool.test", Port: 123},
+		"watchdog-pool = \"pool.test\"\nwatchdog-action = \"hold\"": {Host: "pool.test", Port: 123, Hold: true},
+	} {
+		cfg, problems := config.Parse("ntp.toml", []byte("[synchronization]\n"+text+"\n"))
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		if got := Engine(cfg).Watchdog; got != want {
+			t.Errorf("%s: %+v, want %+v", text, got, want)
+		}
+	}
+	if _, problems := config.Parse("ntp.toml", []byte("[synchronization]\nwatchdog-pool = \"pool.test:123\"\n")); len(problems) != 1 {
+		t.Errorf("a port is taken: %v", problems)
+	}
+}

@@ -100,6 +100,8 @@ update-system-clock = false
 state-path = "/var/lib/ntpd-rs/clock"
 nts-selection = "require"
 nts-cold-start = "bounded"
+watchdog-pool = "pool.test"
+watchdog-action = "hold"
 [synchronization.algorithm]
 precision-low-probability = 0.1
 precision-high-probability = 0.2
@@ -217,7 +219,7 @@ func TestSynchronization(t *testing.T) {
 	want := Synchronization{
 		MinimumAgreeingSources: 2, SingleStepPanic: StepLimit{Unlimited, Unlimited}, StartupStepPanic: StepLimit{Unlimited, 1500 * time.Millisecond},
 		AccumulatedStepPanic: time.Minute, LocalStratum: 1, ReferenceID: [4]byte{'G', 'P', 'S', ' '},
-		NTSSelection: NTSRequired, NTSColdStart: ColdStartBounded, StatePath: "/var/lib/ntpd-rs/clock",
+		NTSSelection: NTSRequired, NTSColdStart: ColdStartBounded, WatchdogPool: "pool.test", WatchdogHold: true, StatePath: "/var/lib/ntpd-rs/clock",
 	}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("synchronization is\n%+v\nwant\n%+v", s, want)
@@ -234,7 +236,7 @@ func TestSynchronization(t *testing.T) {
 	if line := strings.Join(got, " "); line != "0.1 0.2 3 0.4 0.5 0.6 7 0.8 +Inf 10 11 12 13 14 15 16 17 18 19 20 21 22 true 24" {
 		t.Errorf("the algorithm is %s", line)
 	}
-	if !a.Has("step-threshold") || a.At("step-threshold") != (Pos{"ntp.toml", 108, 1}) {
+	if !a.Has("step-threshold") || a.At("step-threshold") != (Pos{"ntp.toml", 110, 1}) {
 		t.Errorf("step-threshold is at %v", a.At("step-threshold"))
 	}
 }
@@ -399,8 +401,8 @@ ntp.toml:67:1 nts-ke-server.certificate-chain-path chain.pem 2
 ntp.toml:68:1 nts-ke-server.private-key-path key.pem 3
 ntp.toml:76:1 nts-ke-server.authorized-pool-server-certificates pool.pem 4
 ntp.toml:76:1 nts-ke-server.authorized-pool-server-certificates other.pem 4
-ntp.toml:128:1 keyset.key-storage-path /var/lib/keys 5
-ntp.toml:117:1 observability.log-path /var/log/a 6
+ntp.toml:130:1 keyset.key-storage-path /var/lib/keys 5
+ntp.toml:119:1 observability.log-path /var/log/a 6
 `
 	var got strings.Builder
 	for _, p := range load(t, everything).Paths() {

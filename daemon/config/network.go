@@ -143,3 +143,16 @@ func parseSubnet(s string) (netip.Prefix, error) {
 	}
 	return netip.PrefixFrom(a, int(n)).Masked(), nil
 }
+
+// nameOrOff reads a host name whose empty string switches something off.
+var nameOrOff = kind[string]{`"host", or "" for none`, func(d *decoder, path string, v *value) (string, bool) {
+	if v.kind == stringValue && v.text == "" {
+		return "", true
+	}
+	a, ok := peer.read(d, path, v)
+	if ok && a.Port != 0 {
+		d.problem(v.pos, path, "a port is written", "write the host alone; its servers are asked at port 123")
+		return "", false
+	}
+	return a.Host, ok
+}}

@@ -22,6 +22,10 @@ type Synchronization struct {
 	NTSSelection NTSSelection
 	// NTSColdStart is what certificates must be before the clock is first set.
 	NTSColdStart NTSColdStart
+	// WatchdogPool is the name of a large pool that watches the clock; empty for no watchdog.
+	WatchdogPool string
+	// WatchdogHold leaves the clock alone while that pool disagrees with the sources.
+	WatchdogHold bool
 	// StatePath is empty where nothing is to be kept. It is used with the system's clock only.
 	StatePath string
 	Algorithm Algorithm
@@ -113,6 +117,12 @@ var synchronizationTable = table[Synchronization]{keys: []*key[Synchronization]{
 		func(s *Synchronization) *NTSColdStart { return &s.NTSColdStart },
 		"whether certificates must be valid by the clock before it is first set, or at the time that the sources then agree on").otherwise(`"strict"`).
 		differs("not a key", "nts-cold-start"),
+	val("watchdog-pool", nameOrOff, func(s *Synchronization) *string { return &s.WatchdogPool },
+		"name of a large pool of which a few servers are asked each hour whether the clock is right").otherwise(`""`).
+		differs("not a key", "watchdog"),
+	val("watchdog-action", word(named[bool]{"alarm", false}, named[bool]{"hold", true}), func(s *Synchronization) *bool { return &s.WatchdogHold },
+		"when that pool says that it is not: only say so, or also leave the clock alone until the sources agree with the pool").otherwise(`"alarm"`).
+		differs("not a key", "watchdog"),
 	val("state-path", orOff, func(s *Synchronization) *string { return &s.StatePath },
 		"file that keeps the frequency of the system's clock across restarts").otherwise(`"`+DefaultStatePath+`"`).
 		differs("not a key", "state-path"),

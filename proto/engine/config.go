@@ -46,6 +46,7 @@ type Config struct {
 	Steering     bool        // false: never steer (no sources that could)
 	Discipline   kalman.Config
 	WarnOnJump   bool
+	Watchdog     Watchdog
 	// BoundedColdStart takes certificates of another time until the clock is
 	// set.
 	BoundedColdStart bool

@@ -32,6 +32,7 @@ type Engine struct {
 	steering steering
 	serving  serving
 	caution  caution
+	watchdog watchdog
 	halted   bool
 
 	// While an event is handled:
@@ -124,6 +125,7 @@ func (e *Engine) settle() {
 	e.poll() // what the spawners started
 	e.judge()
 	e.decide()
+	e.guard()
 	if !e.halted {
 		e.serve()
 	}
@@ -144,7 +146,7 @@ func (e *Engine) Deadline() proto.Instant {
 			}
 		}
 	}
-	return min(d, e.steeringDeadline())
+	return min(d, e.steeringDeadline(), e.watchDeadline())
 }
 
 // slots calls f for each slot, in the order of configuration.

@@ -8,6 +8,7 @@ import (
 )
 
 func (e *Engine) lookedUp(ev LookedUp) {
+	e.watched(ev)
 	for _, s := range e.sources {
 		s.spawner.lookedUp(e, s, ev)
 	}
@@ -71,7 +72,9 @@ func (e *Engine) reconfigure(cfg Config) {
 		}
 	}
 	e.forgetKeyServers()
+	before := e.cfg.Watchdog
 	e.cfg = cfg
+	e.rewatch(before)
 	e.discipline.Configure(e.thresholds(cfg.Discipline))
 	e.serving.changed = true
 }

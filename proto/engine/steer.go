@@ -46,7 +46,9 @@ func (e *Engine) decide() {
 	}
 }
 
-func (e *Engine) mayDecide() bool { return e.cfg.Steering && !e.halted && e.steering.id == 0 }
+func (e *Engine) mayDecide() bool {
+	return e.cfg.Steering && !e.halted && e.steering.id == 0 && !e.held()
+}
 
 func (e *Engine) steeringDeadline() proto.Instant {
 	if !e.mayDecide() {
@@ -92,6 +94,7 @@ func (e *Engine) steerApplied(ev SteerApplied) {
 // it now: a machine that starts without a clock learns the time from whom it
 // can, and should then not wait long for those that it can trust.
 func (e *Engine) clockMoved(at proto.Instant) {
+	e.endRound()
 	e.lives(func(_ *source, _ *slot, l *live) { l.assoc.ClockMoved(at) })
 	e.slots(func(_ *source, t *slot) { t.keying.hurry(ClassCertExpired) })
 }

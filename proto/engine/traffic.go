@@ -92,6 +92,9 @@ func (e *Engine) find(id ExchangeID) (s *source, l *live) {
 }
 
 func (e *Engine) sent(ev Sent) {
+	if e.probed(ev.Exchange, func(p *probe) client.Outcome { return p.assoc.Sent(e.now, ev.Stamp) }) {
+		return
+	}
 	if s, l := e.find(ev.Exchange); l != nil {
 		e.outcome(s, l, l.assoc.Sent(e.now, ev.Stamp))
 	}
@@ -100,6 +103,14 @@ func (e *Engine) sent(ev Sent) {
 // sendFailed drops the poll. A refused connection is different: an ICMP
 // message that anyone can forge says so, and the reply may still come.
 func (e *Engine) sendFailed(ev SendFailed) {
+	if e.probed(ev.Exchange, func(p *probe) client.Outcome {
+		if ev.Failure.Class == ClassRefused {
+			return client.Outcome{}
+		}
+		return p.assoc.SendFailed()
+	}) {
+		return
+	}
 	s, l := e.find(ev.Exchange)
 	if l == nil {
 		return
@@ -111,6 +122,14 @@ func (e *Engine) sendFailed(ev SendFailed) {
 }
 
 func (e *Engine) received(ev Received) {
+	if e.probed(ev.Exchange, func(p *probe) client.Outcome {
+		if ev.From != p.addr {
+			return client.Outcome{}
+		}
+		return p.assoc.Receive(e.now, ev.Payload, ev.Stamp)
+	}) {
+		return
+	}
 	s, l := e.find(ev.Exchange)
 	if l == nil || ev.From != l.addr {
 		return
