@@ -59,6 +59,7 @@ type daemon struct {
 	observer  net.Listener
 	control   net.Listener
 	history   *history.Ring
+	diary     *diary
 	snapshot  atomic.Pointer[server.TimeSnapshot]
 	status    atomic.Pointer[engine.Status]
 	precision int8
@@ -182,6 +183,10 @@ func (d *daemon) run(ctx context.Context) error {
 		return cli.Exit(cli.NoPermission, fmt.Errorf("could not read the clock: %w", err))
 	}
 	d.history = history.New(now)
+	d.diary = newDiary(d.Log, now, func() *observe.Report {
+		s := d.state()
+		return observe.NewReport(&s, time.Now())
+	})
 	l, err := newLoop(loop{
 		clock: d.Clock, now: d.now, log: d.Log,
 		lookup: netio.Resolver{}.Lookup, locate: locator(systemResolvers), exchange: exchanger(&d.files),
@@ -258,6 +263,7 @@ func (d *daemon) publish(s engine.Snapshot) { d.snapshot.Store(timeSnapshot(&s, 
 func (d *daemon) observe(s engine.Status, now proto.Now) {
 	d.history.Record(&s, now)
 	d.status.Store(&s)
+	d.diary.look(&s, now)
 }
 
 // state is the document of the observation socket at this moment.

@@ -120,6 +120,9 @@ func (l *loop) report(i *engine.Incident) {
 	if i.Addr.IsValid() {
 		attrs = append(attrs, slog.String("addr", i.Addr.String()))
 	}
+	if i.Level >= engine.Warn {
+		attrs = append(attrs, slog.String("help", help(i.Code)))
+	}
 	l.log.LogAttrs(context.Background(), level(i.Level), i.Text, attrs...)
 }
 
