@@ -30,20 +30,22 @@ func (b *bench) measure() error {
 			return fmt.Errorf("%d exchanges with %s, and %d failures", n, addr, failed)
 		}
 	}
+	up, err := b.role("upstream", b.file("root.pem"), b.direct)
+	if err != nil {
+		return err
+	}
 	for _, agreement := range agreements {
-		if err := b.compare(agreement); err != nil {
+		if err := b.compare(agreement, up); err != nil {
 			return err
 		}
-	}
-	if err := b.shareOfSources(); err != nil {
-		return err
 	}
 	return b.idleClients()
 }
 
-// compare lets clients ask the server and the pool in turns.
-func (b *bench) compare(agreement string) error {
-	var ratios, direct, pool, rates []float64
+// compare lets clients ask the server and the pool in turns, and has a process
+// of its own do what a pool does for a client, but for the client's connection.
+func (b *bench) compare(agreement string, up *talk) error {
+	var ratios, direct, pool, rates, sources, shares []float64
 	for range b.rounds {
 		d, _, err := b.turn(b.direct, b.directPID, agreement)
 		if err != nil {
@@ -53,15 +55,19 @@ func (b *bench) compare(agreement string) error {
 		if err != nil {
 			return err
 		}
+		u, err := b.upstreamTurn(up)
+		if err != nil {
+			return err
+		}
+		sources, shares = append(sources, u), append(shares, u/p)
 		ratios, direct, pool, rates = append(ratios, p/d), append(direct, d), append(pool, p), append(rates, rate)
 	}
 	ratio := median(ratios)
 	fmt.Printf("%-15s direct %4.0f us, pool %4.0f us of processor time for an exchange; ratio %.2f (%.2f to %.2f); %4.0f exchanges/s through the pool\n",
 		agreement, median(direct), median(pool), ratio, slices.Min(ratios), slices.Max(ratios), median(rates))
-	if b.poolPerExchange == 0 { // that of the cheapest agreement: the larger share
-		b.poolPerExchange = time.Duration(median(pool) * float64(time.Microsecond))
-	}
-	b.cpu = max(b.cpu, ratio)
+	share := median(shares)
+	fmt.Printf("%-15s %4.1f us of the pool's are for the source: %.1f%% (%.1f to %.1f)\n", "", median(sources), 100*share, 100*slices.Min(shares), 100*slices.Max(shares))
+	b.cpu, b.upstream = max(b.cpu, ratio), max(b.upstream, share)
 	return nil
 }
 
@@ -88,33 +94,25 @@ func (b *bench) turn(addr string, pid int, agreement string) (us, rate float64, 
 	return float64((after - before).Microseconds()) / float64(n), float64(n) / took.Seconds(), nil
 }
 
-// shareOfSources has a process of its own do what a pool does for a client,
-// but for the client's connection.
-func (b *bench) shareOfSources() error {
-	t, err := b.role("upstream", b.file("root.pem"), b.direct)
+// upstreamTurn gives the processor time of the pool's side of an exchange with a
+// source, in microseconds.
+func (b *bench) upstreamTurn(t *talk) (us float64, err error) {
+	before, err := processorTime(t.pid)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	var each []float64
-	for range b.rounds {
-		before, err := processorTime(t.pid)
-		if err != nil {
-			return err
-		}
-		var n int
-		if err := t.ask([]any{&n}, "rehearse %v", b.slice); err != nil {
-			return err
-		}
-		after, err := processorTime(t.pid)
-		if err != nil {
-			return err
-		}
-		each = append(each, float64((after-before).Nanoseconds())/float64(n))
+	var n int
+	if err := t.ask([]any{&n}, "rehearse %v", b.slice); err != nil {
+		return 0, err
 	}
-	us := median(each) / 1000
-	b.upstream = us * float64(time.Microsecond) / float64(b.poolPerExchange)
-	fmt.Printf("%-15s %4.1f us of the pool's processor time for an exchange with a source: %.1f%%\n", "upstream", us, 100*b.upstream)
-	return nil
+	after, err := processorTime(t.pid)
+	if err != nil {
+		return 0, err
+	}
+	if n == 0 {
+		return 0, errors.New("no exchange with a source")
+	}
+	return float64((after - before).Microseconds()) / float64(n), nil
 }
 
 // idleClients connects many clients, looks what they hold, and lets each ask.

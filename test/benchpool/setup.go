@@ -27,7 +27,6 @@ type bench struct {
 	directPID, poolPID  int
 	gen                 *talk
 	cpu, upstream, idle float64
-	poolPerExchange     time.Duration // with the key agreement that the upstream part is compared with
 }
 
 const serverTOML = `[observability]

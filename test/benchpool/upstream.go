@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ import (
 // upstreamShare is a process with a pool whose clients exist in it only: what
 // it spends is what a pool spends on its sources.
 func upstreamShare(args []string) error {
+	debug.SetGCPercent(200) // as nts-pool-ke does
 	pem, err := os.ReadFile(args[0])
 	if err != nil {
 		return err
