@@ -335,10 +335,10 @@ func TestDefaults(t *testing.T) {
 
 func TestControlPath(t *testing.T) {
 	for text, want := range map[string]string{
-		"": "/var/run/ntpd-rs/ntpd-go-control",
+		"": "/var/run/ntpd-rs/observe-control",
 		"[observability]\nobservation-path = \"\"\n":                       "",
-		"[observability]\nobservation-path = \"o\"\n":                      "ntpd-go-control",
-		"[observability]\nobservation-path = \"run/o\"\n":                  "run/ntpd-go-control",
+		"[observability]\nobservation-path = \"o\"\n":                      "o-control",
+		"[observability]\nobservation-path = \"run/o\"\n":                  "run/o-control",
 		"[observability]\ncontrol-path = \"\"\n":                           "",
 		"[observability]\ncontrol-path = \"c\"\n":                          "c",
 		"[observability]\nobservation-path = \"\"\ncontrol-path = \"c\"\n": "c",

@@ -2,7 +2,6 @@ package config
 
 import (
 	"net/netip"
-	"strings"
 	"time"
 )
 
@@ -24,8 +23,9 @@ type Observability struct {
 	control *string
 }
 
-// controlName is the control socket's name beside the observation socket.
-const controlName = "ntpd-go-control"
+// controlSuffix makes the control socket's path out of the observation socket's, so that daemons that were told apart by
+// the one are by the other.
+const controlSuffix = "-control"
 
 // controlPath is where the control socket is unless the file says: beside the observation socket, and nowhere without
 // one.
@@ -33,7 +33,7 @@ func (o *Observability) controlPath() string {
 	if o.ObservationPath == "" {
 		return ""
 	}
-	return o.ObservationPath[:strings.LastIndexByte(o.ObservationPath, '/')+1] + controlName
+	return o.ObservationPath + controlSuffix
 }
 
 // Keyset is [keyset].
@@ -78,7 +78,7 @@ var observabilityTable = table[Observability]{keys: []*key[Observability]{
 		"mode of that socket").otherwise("0o666").once("mode"),
 	val("control-path", opt(orOff), func(o *Observability) **string { return &o.control },
 		"socket that ntp-ctl commands the daemon over; for its own user and root alone").
-		unset("`"+controlName+"` beside the observation socket, none without one").differs("not a key", "control-path"),
+		unset("`observation-path` with `"+controlSuffix+"` behind it, none without one").differs("not a key", "control-path"),
 	val("metrics-exporter-listen", socket, func(o *Observability) *netip.AddrPort { return &o.MetricsExporterListen },
 		"address that ntp-metrics-exporter listens on").otherwise(`"127.0.0.1:9975"`),
 }}
