@@ -76,7 +76,7 @@ type kernel struct {
 // steering looks at the kernel's clock again: who moved it meanwhile, and
 // does what it says agree with the daemon?
 func (e *exam) steering() {
-	if !e.kernel.known || !e.cfg.Synchronization.UpdateSystemClock {
+	if !e.kernel.known || !e.steersSystem() {
 		return // not there, or none of our business
 	}
 	now := readKernel()

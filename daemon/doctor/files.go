@@ -36,7 +36,7 @@ func (e *exam) files() {
 			e.writable(who, p, path)
 		}
 	}
-	if s := &e.cfg.Synchronization; s.UpdateSystemClock && s.StatePath != "" && len(e.cfg.Sources) > 0 {
+	if s := &e.cfg.Synchronization; e.steersSystem() && s.StatePath != "" && len(e.cfg.Sources) > 0 {
 		e.writable(who, config.Path{Pos: s.At("state-path"), Key: "synchronization.state-path"}, absolute(s.StatePath))
 	}
 	for i := range e.cfg.NTSKEServers {

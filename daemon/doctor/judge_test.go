@@ -195,6 +195,7 @@ func TestCapability(t *testing.T) {
 		{"the daemon without it", "", machine{bounding: all, ours: 3, self: process{caps: all}, processes: []process{{pid: 3, names: []string{"ntp-daemon"}}}}, Fail},
 		{"the daemon with it", "", machine{bounding: all, ours: 3, processes: []process{{pid: 3, caps: capSysTime}}}, OK},
 		{"in a user namespace", "", machine{bounding: all, inside: "this is a user namespace", self: process{caps: all}}, Fail},
+		{"a daemon that was told to leave the clock alone", "", machine{bounding: 1, ours: 3, processes: []process{{pid: 3, names: []string{"ntp-daemon"}, args: []string{"ntp-daemon", "--no-clock"}}}}, OK},
 		{"not wanted", "update-system-clock = false", machine{bounding: 1}, OK},
 		{"no capabilities here", "", machine{}, OK},
 	} {

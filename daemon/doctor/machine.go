@@ -110,7 +110,7 @@ func (e *exam) system() {
 // kernel's clock shows that somebody does.
 func (e *exam) otherDaemons() {
 	ours := e.machine.daemon(e.machine.ours)
-	weSteer := e.cfg == nil || e.cfg.Synchronization.UpdateSystemClock
+	weSteer := e.cfg == nil || e.steersSystem()
 	found := false
 	for i := range e.machine.processes {
 		p := &e.machine.processes[i]
@@ -165,9 +165,22 @@ func (p *process) ownClock() bool {
 	return len(cfg.Sources) > 0 && cfg.Synchronization.UpdateSystemClock
 }
 
+// steersSystem reports whether our daemon is to steer the system's clock: by
+// the configuration, unless the one that runs was told otherwise when it was
+// started.
+func (e *exam) steersSystem() bool {
+	if e.answer != nil && e.answer.Own != nil && e.answer.Own.Clock != "system" {
+		return false
+	}
+	if p := e.machine.daemon(e.machine.ours); p != nil && slices.Contains(p.args, "--no-clock") {
+		return false
+	}
+	return e.cfg.Synchronization.UpdateSystemClock
+}
+
 // capability looks whether the daemon may set the clock.
 func (e *exam) capability() {
-	if !e.cfg.Synchronization.UpdateSystemClock || len(e.cfg.Sources) == 0 {
+	if !e.steersSystem() || len(e.cfg.Sources) == 0 {
 		return
 	}
 	const fix = "grant it (container: --cap-add SYS_TIME; systemd: AmbientCapabilities=CAP_SYS_TIME), or set update-system-clock = false to leave the system's clock alone"
