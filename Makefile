@@ -111,12 +111,15 @@ reproducible: ## build the commit twice in different places and compare (it must
 clean: ## remove what was built
 	rm -rf $(BIN)
 
-.PHONY: attack attack-p0 mutate
+.PHONY: attack attack-p0 faults mutate
 attack: build ## attack the real daemons as others were attacked, write docs/security/attacks.md (needs root)
 	$(GO) run ./test/attack -write docs/security/attacks.md
 
 attack-p0: build ## the attacks that run for every change
 	$(GO) run ./test/attack -p0 -j 6
+
+faults: build ## let networks, servers, disks and names fail around the real daemons (needs root)
+	$(GO) run ./test/faults
 
 mutate: ## remove each guard in turn: a test must notice
 	$(GO) run ./test/mutate

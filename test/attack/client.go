@@ -33,10 +33,6 @@ func follow(t *scene.Trial, nts bool) (*lab.Host, *scene.Upstream, *scene.Daemon
 	return followIn(t, nts, "host")
 }
 
-func ntsSource(name string) string {
-	return fmt.Sprintf("[[source]]\nmode = \"nts\"\naddress = %q\ncertificate-authority = \"/run/lab/ca.pem\"\n", name)
-}
-
 // attacked lets the client poll under a script, and checks that it still takes every true reply and nothing else: the
 // number of datagrams that it dropped is what the script made up, and its offset stays that of the honest server.
 func attacked(t *scene.Trial, d *scene.Daemon, u *scene.Upstream, polls uint64, script scene.Script) scene.Source {
@@ -117,7 +113,7 @@ func followIn(t *scene.Trial, nts bool, name string) (*lab.Host, *scene.Upstream
 	source := "[[source]]\nmode = \"server\"\naddress = \"127.0.0.1\"\n"
 	if nts {
 		t.Keys(h, u, "127.0.0.1:4460", "server", scene.At("127.0.0.1:123"))
-		source = ntsSource("server.test")
+		source = scene.NTS("server.test")
 	}
 	d := t.Daemon(h, "client", scene.Client+source)
 	s := t.Samples(d, 0, 0, 2, 30*time.Second)
@@ -325,7 +321,7 @@ func noPlainFallback(t *scene.Trial) {
 	t.Check(plain())
 	// A server whose key exchange never answers.
 	u2 := t.Upstream(h, "127.0.0.2:123")
-	d2 := t.Daemon(h, "blocked", scene.Client+ntsSource("second.test"))
+	d2 := t.Daemon(h, "blocked", scene.Client+scene.NTS("second.test"))
 	t.Hold(8*time.Second, plain)
 	t.Alive(d2.Process)
 	if n := len(u2.Requests()); n != 0 {

@@ -62,14 +62,14 @@ func siege(t *scene.Trial, servers []hostileServer) (*scene.Daemon, *scene.Sniff
 	u := t.Upstream(h, "127.0.0.1:123")
 	t.KeysWith(h, u, "127.0.0.1:4460", pair, scene.At("127.0.0.1:123"))
 	var text strings.Builder
-	text.WriteString(scene.Client + ntsSource("honest.test"))
+	text.WriteString(scene.Client + scene.NTS("honest.test"))
 	for i, s := range servers {
 		config := s.config
 		if config == nil {
 			config = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{nts.ALPN}, MinVersion: tls.VersionTLS13}
 		}
 		t.Hostile(h, fmt.Sprintf("127.0.10.%d:4460", i+1), config, s.handle)
-		text.WriteString(ntsSource(fmt.Sprintf("h%d.test", i)))
+		text.WriteString(scene.NTS(fmt.Sprintf("h%d.test", i)))
 	}
 	d := t.Daemon(h, "client", text.String())
 	t.Samples(d, 0, 0, 3, 30*time.Second)

@@ -307,7 +307,7 @@ func secrets(t *scene.Trial) {
 	t.Keys(h, u, "127.0.0.2:4460", "second", scene.At("127.0.0.2:123"))
 	text := "[observability]\nlog-level = \"trace\"\nobservation-path = \"/run/lab/both.observe\"\n" +
 		strings.Replace(scene.Server, "[synchronization]", "accepted-pool-authentication-tokens = [\""+token+"\"]\n[keyset]\nkey-storage-path = \"/run/lab/keys\"\n[synchronization]", 1) +
-		"minimum-agreeing-sources = 1\n[source-defaults]\npoll-interval-limits = { min = 0, max = 0 }\n" + ntsSource("second.test")
+		"minimum-agreeing-sources = 1\n[source-defaults]\npoll-interval-limits = { min = 0, max = 0 }\n" + scene.NTS("second.test")
 	d := t.Daemon(h, "both", text, "-l", "trace")
 	t.Samples(d, 0, 0, 3, 30*time.Second)
 	session := t.Session(h, exchangeAddr, "server.test")

@@ -32,9 +32,9 @@ func behind(t *scene.Trial) (*lab.Host, *scene.Upstream, *relay.Relay, *scene.Da
 	t.Check(err)
 	t.Cleanup(func() { r.Close() })
 	t.Keys(h, u, exchangeAddr, "server", scene.At("127.0.0.2:123"))
-	d := t.Daemon(h, "client", scene.Client+ntsSource("server.test"))
+	d := t.Daemon(h, "client", scene.Client+scene.NTS("server.test"))
 	t.Samples(d, 0, 0, 3, 30*time.Second)
-	synchronised(t, d, 20*time.Second)
+	t.Synchronised(d, 20*time.Second)
 	t.Control("the client follows the server behind the relay, with NTS")
 	return h, u, r, d
 }

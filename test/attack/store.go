@@ -126,7 +126,7 @@ func rotation(t *scene.Trial) {
 	text := scene.Server + strings.Replace(storing, "stale-key-count = 3", "stale-key-count = 17", 1)
 	d := t.Daemon(h, "server", text)
 	t.Serving(d, "127.0.0.1:123")
-	c := t.Daemon(h, "client", scene.Client+ntsSource("server.test"))
+	c := t.Daemon(h, "client", scene.Client+scene.NTS("server.test"))
 	t.Samples(c, 0, 0, 2, 30*time.Second)
 	t.Control("the client is served with authentication")
 	naks := func(d *scene.Daemon) uint64 { return t.MustState(d).Servers[0].Stats["nts_nak_packets"] }

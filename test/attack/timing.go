@@ -45,25 +45,6 @@ initial-poll-interval = 0
 state-path = ""
 `
 
-// synchronised waits until the client follows somebody.
-func synchronised(t *scene.Trial, d *scene.Daemon, within time.Duration) scene.State {
-	var s scene.State
-	t.Eventually(within, func() error {
-		if ended, err := d.Exited(); ended {
-			return lab.Final{Err: fmt.Errorf("the client ended (%v): %s", err, d.Tail(3))}
-		}
-		var err error
-		if s, err = d.State(); err != nil {
-			return err
-		}
-		if !s.Own.Synchronised {
-			err = fmt.Errorf("not synchronised: %s", s.Own.Text)
-		}
-		return err
-	})
-	return s
-}
-
 // truth checks that the client's clock is right, by the client's own server or by what it says of an honest source.
 func truth(t *scene.Trial, d *scene.Daemon, honest int, bound float64) {
 	s := t.MustState(d)
@@ -76,7 +57,7 @@ func truth(t *scene.Trial, d *scene.Daemon, honest int, bound float64) {
 
 func liars(t *scene.Trial) {
 	_, ups, d := company(t, 5, majority)
-	synchronised(t, d, 40*time.Second)
+	t.Synchronised(d, 40*time.Second)
 	t.Control("five honest servers are followed")
 	for _, c := range []struct {
 		name string
@@ -124,7 +105,7 @@ func liars(t *scene.Trial) {
 
 func panics(t *scene.Trial) {
 	_, ups, d := company(t, 1, scene.Client)
-	synchronised(t, d, 30*time.Second)
+	t.Synchronised(d, 30*time.Second)
 	t.Control("the honest server is followed")
 	ups[0].Shift(5 * time.Hour)
 	t.Eventually(60*time.Second, func() error {
@@ -156,7 +137,7 @@ func absurdTimes(t *scene.Trial) {
 	source := "[[source]]\nmode = \"server\"\naddress = \"127.0.0.1\"\n"
 	u.Shift(2 * time.Hour)
 	d := t.Daemon(h, "client", text+source)
-	synchronised(t, d, 30*time.Second)
+	t.Synchronised(d, 30*time.Second)
 	t.Control("a first step of two hours is made")
 	d.Stop()
 	for _, year := range []int{1970, 1999, 2025, 2030, 2090} {
@@ -190,7 +171,7 @@ func delayAttack(t *scene.Trial) {
 	t.Check(err)
 	t.Cleanup(func() { r.Close() })
 	d := t.Daemon(h, "client", scene.Client+"[[source]]\nmode = \"server\"\naddress = \"127.0.0.2\"\n")
-	synchronised(t, d, 30*time.Second)
+	t.Synchronised(d, 30*time.Second)
 	t.Control("the server behind the relay is followed")
 	t.Check(r.Set(relay.Fault{}, relay.Fault{Delay: 400 * time.Millisecond}))
 	t.Hold(20*time.Second, func() error { return bounded(h, d) })
@@ -226,8 +207,8 @@ func mutual(t *scene.Trial) {
 	u := t.Upstream(one, "10.9.0.1:1123")
 	a := t.Daemon(one, "one", text("10.9.0.1", "10.9.0.2")+"[[source]]\nmode = \"server\"\naddress = \"10.9.0.1:1123\"\n")
 	b := t.Daemon(two, "two", text("10.9.0.2", "10.9.0.1"))
-	synchronised(t, a, 30*time.Second)
-	synchronised(t, b, 40*time.Second)
+	t.Synchronised(a, 30*time.Second)
+	t.Synchronised(b, 40*time.Second)
 	t.Control("one follows a server at stratum 1, two follows one")
 	u.Say(func(s *server.TimeSnapshot) { s.Stratum = 16 })
 	u.Script(func(*scene.Asked) [][]byte { return [][]byte{} })
@@ -251,7 +232,7 @@ func mutual(t *scene.Trial) {
 func manySteps(t *scene.Trial) {
 	text := strings.Replace(scene.Client, "[synchronization]", "[synchronization]\nsingle-step-panic-threshold = 100\naccumulated-step-panic-threshold = 250", 1)
 	_, ups, d := company(t, 1, text)
-	synchronised(t, d, 30*time.Second)
+	t.Synchronised(d, 30*time.Second)
 	t.Control("the honest server is followed")
 	steps := 0.0
 	var shift time.Duration

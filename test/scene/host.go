@@ -278,3 +278,14 @@ func CPU(pid int) (time.Duration, error) {
 
 // At is an address with a port on a host.
 func At(addr string) netip.AddrPort { return netip.MustParseAddrPort(addr) }
+
+// Answering waits until a daemon answers on its observation socket.
+func (t *Trial) Answering(d *Daemon) {
+	t.Eventually(20*time.Second, func() error {
+		if ended, err := d.Exited(); ended {
+			return lab.Final{Err: fmt.Errorf("%s ended (%v): %s", d.Name, err, d.Tail(3))}
+		}
+		_, err := d.State()
+		return err
+	})
+}

@@ -263,6 +263,8 @@ func (t *Trial) keys(h *lab.Host, u *Upstream, addr string, config *tls.Config, 
 
 // seal makes the cookies of a key exchange.
 func (u *Upstream) seal(a aead.Algorithm, c2s, s2c []byte) ([]byte, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	return u.keys.Seal(nil, cookie.Contents{Algorithm: a, C2S: c2s, S2C: s2c}, Random(cookie.NonceLen))
 }
 
@@ -314,4 +316,15 @@ func SealRandom(packet []byte) []byte {
 // KeysWith is Keys with a certificate of the caller's.
 func (t *Trial) KeysWith(h *lab.Host, u *Upstream, addr string, pair tls.Certificate, ntp netip.AddrPort) (stop func()) {
 	return t.keys(h, u, addr, &tls.Config{Certificates: []tls.Certificate{pair}}, ntp)
+}
+
+// Forget has the server draw new cookie keys, as one does that has lost them.
+func (u *Upstream) Forget() {
+	keys, err := cookie.NewKeyset(rand.Reader)
+	if err != nil {
+		panic(err) // crypto/rand does not fail on Linux
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.keys = keys
 }

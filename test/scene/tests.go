@@ -1,0 +1,60 @@
+package scene
+
+import (
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Proved is a row of tests of the packages: each text is a package and the names of tests in it. It passes when all of
+// them have run and passed.
+func Proved(id string, p0 bool, what string, tests ...string) Row {
+	return Row{ID: id, P0: p0, What: what, Limit: 6 * time.Minute, Prove: func(t *Trial) {
+		var all []string
+		for _, text := range tests {
+			names := strings.Fields(text)
+			t.Check(t.runTests(names[0], names[1:]))
+			all = append(all, names[1:]...)
+		}
+		t.Control("%d tests ran, each with an undisturbed case", len(all))
+		t.Saw("%s", strings.Join(all, ", "))
+	}}
+}
+
+// Later is a row that cannot run here, and why.
+func Later(id, what, why string) Row {
+	return Row{ID: id, What: what, Prove: func(t *Trial) { t.Skip("%s", why) }}
+}
+
+// runTests runs tests of a package by name and wants all of them to pass.
+func (t *Trial) runTests(pkg string, names []string) error {
+	cmd := exec.CommandContext(t.Context, "go", "test", "-json", "-run", "^("+strings.Join(names, "|")+")$", "./"+pkg)
+	cmd.Dir = t.Root
+	out, runErr := cmd.Output()
+	var passed []string
+	var said strings.Builder
+	decoder := json.NewDecoder(strings.NewReader(string(out)))
+	for decoder.More() {
+		var e struct{ Action, Test, Output string }
+		if err := decoder.Decode(&e); err != nil {
+			return err
+		}
+		said.WriteString(e.Output)
+		if e.Action == "pass" && e.Test != "" {
+			passed = append(passed, e.Test)
+		}
+	}
+	if runErr != nil {
+		text := said.String()
+		return fmt.Errorf("tests of %s: %w: %s", pkg, runErr, text[max(0, len(text)-600):])
+	}
+	for _, name := range names {
+		if !slices.Contains(passed, name) {
+			return fmt.Errorf("%s has no test %s, or it was skipped", pkg, name)
+		}
+	}
+	return nil
+}
