@@ -90,6 +90,10 @@ var Rooms = []Rule{
 		Package: "test/lab", Internal: []string{"internal/..."}, Exits: true,
 		Why: "it starts programs by running itself again, in place of a shell",
 	},
+	{
+		Package: "test/scene", Internal: []string{"internal/...", "proto/...", "nts/...", "test/lab"}, Exits: true,
+		Why: "a row that cannot go on ends its goroutine, as a test does",
+	},
 	{Package: "test/prometheus", Internal: []string{"daemon/observe", "test/lab"}},
 }
 
