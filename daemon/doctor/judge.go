@@ -24,6 +24,7 @@ func (e *exam) problem(check, subject, measured, expected, fix string) {
 // with all of them.
 func (e *exam) judgeSources() {
 	e.localFirewall()
+	e.wrongAddress()
 	for _, v6 := range []bool{false, true} {
 		e.family(v6)
 	}
@@ -48,6 +49,20 @@ func (e *exam) localFirewall() {
 				s.said = true
 				e.problem("local-firewall", a.To.String(), "this machine does not let the request out: "+a.Detail, "outgoing UDP to port "+fmt.Sprint(a.To.Port()),
 					"allow it in this machine's own firewall (nft list ruleset)")
+			}
+		}
+	}
+}
+
+// wrongAddress finds servers that have several addresses and answer from
+// another than was asked: a client that knows whom it asked hears nothing.
+func (e *exam) wrongAddress() {
+	for _, s := range e.sources {
+		for i := range s.plain {
+			if from := s.elsewhere[i]; from.IsValid() && !s.said {
+				s.said = true
+				e.problem("source", fmt.Sprintf("%s (%v)", s.name, s.plain[i].To), fmt.Sprintf("its answers come from %v instead of the address that was asked", from),
+					"answers from the address that was asked", "ask its operator to mend that, or name "+from.Addr().String())
 			}
 		}
 	}
@@ -236,13 +251,6 @@ func (e *exam) judgePlain(s *source) {
 	}
 	s.said = good == 0
 	subject := fmt.Sprintf("%s (%v)", s.name, worst.To)
-	if worst.Verdict == probe.NoAnswer {
-		if from, ok := probe.Elsewhere(e.ctx, probe.Question{To: worst.To, Timeout: e.Timeout}); ok {
-			e.problem("source", subject, fmt.Sprintf("its answers come from %v instead of the address that was asked", from), "answers from the address that was asked",
-				"the server has several addresses and answers from the wrong one: ask its operator, or name "+from.Addr().String())
-			return
-		}
-	}
 	e.problem("source", subject, worst.Sentence(), "the time", e.sourceFix(worst))
 }
 

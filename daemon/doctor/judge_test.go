@@ -36,7 +36,7 @@ func examOf(t *testing.T, lines string, hosts []string, answers []probe.Answer) 
 		if i < len(answers) {
 			a := answers[i]
 			a.To = netip.AddrPortFrom(at, 9)
-			s.plain = []probe.Answer{a}
+			s.plain, s.elsewhere = []probe.Answer{a}, make([]netip.AddrPort, 1)
 		}
 		e.sources = append(e.sources, s)
 	}
@@ -107,6 +107,15 @@ func TestTheFirstLineIsTheCause(t *testing.T) {
 		if bad != (c.want != "") || bad && !regexp.MustCompile(c.want).MatchString(first.String()) {
 			t.Errorf("%s: %v\n%v", c.name, first, e.report.Lines)
 		}
+	}
+}
+
+func TestAnswersFromTheWrongAddress(t *testing.T) {
+	e := examOf(t, "", []string{"a.one.test"}, []probe.Answer{is(probe.NoAnswer)})
+	e.sources[0].elsewhere[0] = netip.MustParseAddrPort("192.0.2.7:123")
+	judge(e)
+	if l, bad := e.report.First(); !bad || !strings.Contains(l.String(), "its answers come from 192.0.2.7:123 instead") {
+		t.Errorf("%v", e.report.Lines)
 	}
 }
 

@@ -13,15 +13,16 @@ import (
 // source is a configured source and what was found out about it.
 type source struct {
 	*config.Source
-	name    string // as it is configured
-	literal bool   // an address, no name
-	found   []netip.Addr
-	lookup  error
-	reach   []netip.Addr // those of found to which there is a route
-	plain   []probe.Answer
-	check   *probe.Check // with NTS
-	members []probe.Row  // of a pool with NTS
-	said    bool         // a line names what is wrong with it
+	name      string // as it is configured
+	literal   bool   // an address, no name
+	found     []netip.Addr
+	lookup    error
+	reach     []netip.Addr // those of found to which there is a route
+	plain     []probe.Answer
+	elsewhere []netip.AddrPort // from where answers came that plain did not hear
+	check     *probe.Check     // with NTS
+	members   []probe.Row      // of a pool with NTS
+	said      bool             // a line names what is wrong with it
 }
 
 func (s *source) secure() bool { return s.Mode == config.ModeNTS || s.Mode == config.ModeNTSPool }
@@ -133,10 +134,15 @@ func (e *exam) ask(s *source) {
 		most = max(mostOfPool, e.needed())
 	}
 	asked := append(family(s.reach, false, most), family(s.reach, true, most)...)
-	s.plain = make([]probe.Answer, len(asked))
+	s.plain, s.elsewhere = make([]probe.Answer, len(asked)), make([]netip.AddrPort, len(asked))
 	var all sync.WaitGroup
 	for i, a := range asked {
-		all.Go(func() { s.plain[i] = e.patiently(netip.AddrPortFrom(a, s.Address.Port)) })
+		all.Go(func() {
+			to := netip.AddrPortFrom(a, s.Address.Port)
+			if s.plain[i] = e.patiently(to); s.plain[i].Verdict == probe.NoAnswer {
+				s.elsewhere[i], _ = probe.Elsewhere(e.ctx, probe.Question{To: to, Timeout: e.Timeout / 2})
+			}
+		})
 	}
 	all.Wait()
 }

@@ -164,7 +164,10 @@ func Elsewhere(ctx context.Context, q Question) (from netip.AddrPort, ok bool) {
 		}
 		if r.judge(buffer[:n], q.Session, &Answer{}) {
 			from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-			return from, from != q.To
+			if from == q.To {
+				return netip.AddrPort{}, false
+			}
+			return from, true
 		}
 	}
 }

@@ -230,6 +230,22 @@ var further = []setup{
 			}
 			return err
 		}},
+	{name: "NTP rejected on the way", cause: `^FAIL  udp-IPv4: UDP port 123: filtered: .*3 are rejected`,
+		build: func(w *world, broken bool) error {
+			err := first(w.serve(nil), w.config("", threePlain()...))
+			if broken {
+				err = first(err, w.filter("table inet f { chain in { type filter hook input priority 0; udp dport 123 reject with icmpx type admin-prohibited; } }"))
+			}
+			return err
+		}},
+	{name: "answers from another address", cause: `^FAIL  source: one\.alpha\.test .*its answers come from 10\.66\.10\.8:123`,
+		build: func(w *world, broken bool) error {
+			err := first(w.serve(nil), w.config("", plain(servers[0].name)))
+			if broken {
+				err = first(err, w.filter("table ip f { chain out { type filter hook output priority 0; ip saddr 10.66.10.1 udp sport 123 ip saddr set 10.66.10.8; } }"))
+			}
+			return err
+		}},
 	{name: "pool with NTS", cause: `^FAIL  nts: pool\.delta\.test port 4460: name mismatch`,
 		build: func(w *world, broken bool) error {
 			name := "pool.delta.test"
