@@ -63,7 +63,7 @@ func (c *commander) handle(ctx context.Context, r control.Request) control.Answe
 	case err != nil:
 		c.d.Log.Warn("a command was not carried out", "code", "command-failed", "verb", string(r.Verb), "error", err)
 		return control.Refused(lines(err)...)
-	case r.Verb != control.SourceList && r.Verb != control.History && r.Verb != control.Clients:
+	case r.Verb != control.SourceList && r.Verb != control.History:
 		c.d.Log.Info("a command was carried out", "code", "command", "verb", string(r.Verb), "did", strings.Join(answer.Text, "; "))
 	}
 	return answer

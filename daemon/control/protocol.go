@@ -31,7 +31,6 @@ const (
 	SourceAdd     Verb = "source-add"
 	SourceRemove  Verb = "source-remove"
 	SourceRefresh Verb = "source-refresh"
-	Clients       Verb = "clients"
 	KeysRotate    Verb = "keys-rotate"
 	History       Verb = "history"
 )
@@ -44,10 +43,6 @@ type Request struct {
 	Source string `json:"source,omitempty"`
 	// Config is a [[source]] as it would stand in ntp.toml, without its head.
 	Config string `json:"config,omitempty"`
-	// Top bounds a list; 0 for no bound.
-	Top int `json:"top,omitempty"`
-	// Reset forgets what was counted.
-	Reset bool `json:"reset,omitempty"`
 	// Since bounds a history, in seconds before now; 0 for all of it.
 	Since float64 `json:"since,omitempty"`
 }
