@@ -136,7 +136,11 @@ func (d *Discipline) explain(s *source, p *path, v float64, at rawTime) {
 		s.run = 0
 		return
 	}
-	if s.run > -2 && s.run < 2 && !d.plausible(s, v, at) {
+	needed := 2
+	if math.Abs(v) > clockLimit*max(s.runAt.since(s.goodAt), minSpan) {
+		needed = 3 // no oscillator does that; stamps may be wrong twice
+	}
+	if max(s.run, -s.run) < needed && !d.plausible(s, v, at) {
 		return
 	}
 	verdict := d.blame(s, at)
