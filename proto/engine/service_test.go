@@ -453,3 +453,97 @@ func TestServiceProperties(t *testing.T) {
 		}
 	})
 }
+
+// Whatever the order that was drawn: a server that does not answer is not asked
+// for keys again while there is another, nor is one that is well but whose key
+// exchange fails.
+func TestServiceTurnsToTheOther(t *testing.T) {
+	for name, spoil := range map[string]func(*world, *host, string){
+		"silent": func(_ *world, h *host, _ string) { h.down = true },
+		"no keys": func(w *world, h *host, name string) {
+			h.keyset = w.keyset(seed(4))
+			w.keys = func(a ExchangeKeys) Event {
+				if a.Host == name {
+					return refused(a)
+				}
+				return w.memberKeys(a)
+			}
+		},
+	} {
+		for trial := range 6 {
+			w := serviceWorld(t, ModeNTS, 1, 2)
+			w.engine.entropy = seed(byte(trial))
+			w.run(60 * time.Second)
+			at, first := w.row(0).Addr, w.asked()[0]
+			spoil(w, w.hosts[at], first)
+			w.run(9 * 1100 * time.Second)
+			got := w.asked()
+			if name == "no keys" && len(got) > 1 && got[1] == first {
+				got = got[1:] // it is asked once
+			}
+			if len(got) != 2 || got[1] == first || w.row(0).Addr == at {
+				t.Errorf("%s: asked %v", name, w.asked())
+			}
+		}
+	}
+}
+
+// A member that another source has by other ways is not asked for keys while
+// there is one that nobody has.
+func TestServiceLeavesOutServersThatAreInUse(t *testing.T) {
+	for trial := range 6 {
+		plain, pool := src(ModeNTS, "other.example", 1), src(ModeNTS, "pool.example", 1)
+		pool.SRV = true
+		w := newWorld(t, config(plain, pool))
+		w.engine.entropy = seed(byte(trial))
+		w.host("192.0.2.1")
+		w.host("192.0.2.2")
+		w.mute()
+		w.name("M1.example", "192.0.2.1")
+		w.keys = func(a ExchangeKeys) Event {
+			if a.Host == "other.example" {
+				return w.establish(a, w.hosts[netip.MustParseAddrPort("192.0.2.1:123")], "M1.example")
+			}
+			return w.memberKeys(a)
+		}
+		w.srv = func(Locate) Located {
+			if w.row(0).ID == 0 { // the records come when the other source is live
+				return Located{Failure: Failure{Class: ClassDNS, Text: "not yet"}}
+			}
+			return Located{Records: memberRecords(2), TTL: time.Hour}
+		}
+		w.run(200 * time.Second)
+		for _, host := range w.asked() {
+			if host == member(1) {
+				t.Errorf("asked %v", w.asked())
+			}
+		}
+		if w.live() != 2 {
+			t.Errorf("%d live, asked %v", w.live(), w.asked())
+		}
+	}
+}
+
+// What DNS was not asked for in vain is asked for again after the shortest
+// time: after an answer, and after the network changed.
+func TestServiceBackOffStartsOver(t *testing.T) {
+	for name, what := range map[string]func(*world){
+		"an answer": func(w *world) {
+			w.srv = func(Locate) Located { return Located{TTL: time.Minute} }
+			w.run(40 * time.Minute) // the longest wait that is left
+			w.srv = func(Locate) Located { return Located{Failure: Failure{Class: ClassDNS, Text: "no resolver"}} }
+			w.run(62 * time.Second)
+		},
+		"a change": func(w *world) { w.happen(NetworkChanged{}) },
+	} {
+		w := serviceWorld(t, ModeNTS, 1, 1)
+		w.srv = func(Locate) Located { return Located{Failure: Failure{Class: ClassDNS, Text: "no resolver"}} }
+		w.run(32 * time.Minute)
+		what(w)
+		before, _ := all[Locate](w)
+		w.run(7*time.Minute + 10*time.Second)
+		if l, _ := all[Locate](w); len(l)-len(before) < 2 {
+			t.Errorf("after %s: %d look-ups", name, len(l)-len(before))
+		}
+	}
+}
