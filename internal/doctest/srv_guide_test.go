@@ -142,7 +142,7 @@ func askTheName(t *testing.T, s observe.State, log string) {
 	if r := s.Own.Sources[0]; r.Reason != "refused" || !strings.Contains(r.Text, "members.example.org") || !strings.Contains(r.Text, "not DNSSEC-secure") {
 		t.Errorf("%+v\n%s", r, log)
 	}
-	if strings.Count(log, "srv-not-used") != 1 {
+	if strings.Count(log, "code=srv-not-used") != 1 {
 		t.Errorf("the log does not say once that the records are not used\n%s", log)
 	}
 }
