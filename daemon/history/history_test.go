@@ -94,7 +94,8 @@ func TestOnlyTheSpanIsGiven(t *testing.T) {
 // However many sources there are, and however often they change.
 func TestMemoryIsBounded(t *testing.T) {
 	r := New(at(0))
-	for i := range 3 * sourcePoints {
+	const points = sourcePoints + 1<<13
+	for i := range points {
 		st := engine.Status{Sources: []engine.SourceStatus{source(1+i/100, uint64(1+i%100))}}
 		st.Sources[0].Name = fmt.Sprintf("%0200d", i/100)
 		r.Record(&st, at(time.Duration(i)*time.Second))
@@ -117,7 +118,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Errorf("a new ring takes %d octets", used)
 	}
 	runtime.KeepAlive(rings)
-	d := r.Document(0, at(3*sourcePoints*time.Second), noon)
+	d := r.Document(0, at(points*time.Second), noon)
 	for _, s := range d.Sources {
 		if len(s.Points) > 100 {
 			t.Errorf("%s has the measurements of another", s.Name)
