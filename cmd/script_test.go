@@ -98,6 +98,9 @@ func TestScripts(t *testing.T) {
 			switch name {
 			case "root":
 				return os.Getuid() == 0, nil
+			case "configured":
+				_, err := os.Stat("/etc/ntpd-rs/ntp.toml")
+				return err == nil, nil
 			default:
 				return false, fmt.Errorf("unknown condition %q", name)
 			}

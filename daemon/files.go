@@ -28,10 +28,12 @@ const keyAuthority = "source.certificate-authority"
 
 // CheckFiles reads every file that the configuration names and reports each
 // that cannot be used, with its place in the configuration, and what will
-// displease clients.
+// displease clients. Files that the daemon would write are looked at, and
+// neither made nor changed.
 func CheckFiles(c *config.Config, now time.Time) ([]config.Warning, config.Problems) {
 	f, problems := readFiles(c, now)
-	return f.warnings, problems
+	warnings, more := checkPlaces(c)
+	return append(f.warnings, warnings...), append(problems, more...)
 }
 
 func readFiles(c *config.Config, now time.Time) (*files, config.Problems) {
@@ -51,6 +53,9 @@ func readFiles(c *config.Config, now time.Time) (*files, config.Problems) {
 			continue
 		}
 		f.roots[s.CertificateAuthority] = roots
+		for _, w := range ke.RootWarnings(s.CertificateAuthority) {
+			f.warnings = append(f.warnings, config.Warning{Pos: s.At("certificate-authority"), Key: keyAuthority, Text: w})
+		}
 	}
 	for i := range c.NTSKEServers {
 		s := &c.NTSKEServers[i]

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -23,18 +25,28 @@ func validateCommand(f *flags) *cobra.Command {
 // validate says everything that is wrong at once. Like ntpd-rs it exits 1
 // when anything is, and says that all is well on stderr.
 func validate(cmd *cobra.Command, file string) error {
-	if file == "" {
+	explicit := file != ""
+	if !explicit {
 		file = defaultConfig
 	}
+	out := cmd.ErrOrStderr()
 	data, err := os.ReadFile(file)
-	if err != nil {
+	switch {
+	case !explicit && errors.Is(err, fs.ErrNotExist):
+		fmt.Fprintf(out, "note: %s does not exist: the daemon would run on its defaults (name another file with -c)\n", file)
+	case err != nil:
 		return cli.Exit(cli.Failure, fmt.Errorf("could not load configuration: %w (name another with -c)", cli.Absolute(err)))
 	}
-	out := cmd.ErrOrStderr()
 	cfg, problems := config.Parse(file, data)
-	var fileWarnings []config.Warning
 	if len(problems) == 0 {
+		var fileWarnings []config.Warning
 		fileWarnings, problems = checkFiles(cfg, time.Now())
+		cfg.Warnings = append(cfg.Warnings, fileWarnings...)
+	}
+	if info, err := os.Stat(file); err == nil {
+		if w, open := config.ModeWarning(file, uint32(info.Mode().Perm())); open {
+			cfg.Warnings = append(cfg.Warnings, w)
+		}
 	}
 	for _, p := range problems {
 		fmt.Fprintf(out, "error: %v\n", p)
@@ -46,7 +58,7 @@ func validate(cmd *cobra.Command, file string) error {
 		}
 		fmt.Fprintf(out, "%s: %v\n", word, u)
 	}
-	for _, w := range append(cfg.Warnings, fileWarnings...) {
+	for _, w := range cfg.Warnings {
 		word := "warning"
 		if w.Info {
 			word = "note"

@@ -127,52 +127,59 @@ var synchronizationTable = table[Synchronization]{keys: []*key[Synchronization]{
 		"file that keeps the frequency of the system's clock across restarts").otherwise(`"`+DefaultStatePath+`"`).
 		differs("not a key", "state-path"),
 	sub("algorithm", &algorithmTable, func(s *Synchronization) *Algorithm { return &s.Algorithm },
-		"tuning of the filter; what is not written is left to ours"),
+		"tuning of the filter"),
 }}
-
-const ours = "our filter's"
 
 // moot is said of keys that tune steps of ntpd-rs' filter which ours does not take.
 const moot = "has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it"
 
-func weighted(name, theirs, doc string, field func(*Algorithm) **float64) *key[Algorithm] {
-	return val(name, opt(weight), field, doc).unset(ours).differs(theirs, "algorithm-defaults")
+// ineffective is a key that tunes what our filter does not do.
+func ineffective[V any](name string, k kind[*V], theirs, doc string, field func(*Algorithm) **V) *key[Algorithm] {
+	return val(name, k, field, doc).unset("none").differs(theirs, "algorithm-defaults").unbuilt(EffectNone, moot, always[Algorithm])
 }
 
-func amount(name, theirs, doc string, field func(*Algorithm) **float64) *key[Algorithm] {
-	return val(name, opt(notNegative), field, doc).unset(ours).differs(theirs, "algorithm-defaults")
+// amount is a number that our filter takes. Ours is what it takes unless the key is written, which it knows by itself:
+// proto/kalman proves that what is documented here is what it does. Theirs is empty where it is the same.
+func amount(name, ours, theirs, doc string, field func(*Algorithm) **float64) *key[Algorithm] {
+	k := val(name, opt(notNegative), field, doc).unset(ours)
+	if theirs != "" {
+		k.differs(theirs, "algorithm-defaults")
+	}
+	return k
 }
 
-func steps(name, theirs, doc string, field func(*Algorithm) **int32) *key[Algorithm] {
-	return val(name, opt(whole[int32](0, 1<<31-1)), field, doc).unset(ours).differs(theirs, "algorithm-defaults")
-}
+var (
+	someWeight = opt(weight)
+	someNumber = opt(notNegative)
+	someSteps  = opt(whole[int32](0, 1<<31-1))
+)
 
 var algorithmTable = table[Algorithm]{keys: []*key[Algorithm]{
-	weighted("precision-low-probability", "1/3", "below it a measurement counts for a lower wander", func(a *Algorithm) **float64 { return &a.PrecisionLowProbability }).unbuilt(EffectNone, moot, always[Algorithm]),
-	weighted("precision-high-probability", "2/3", "above it a measurement counts for a higher wander", func(a *Algorithm) **float64 { return &a.PrecisionHighProbability }).unbuilt(EffectNone, moot, always[Algorithm]),
-	steps("precision-hysteresis", "16", "counts before the wander changes", func(a *Algorithm) **int32 { return &a.PrecisionHysteresis }).unbuilt(EffectNone, moot, always[Algorithm]),
-	weighted("precision-minimum-weight", "0.1", "measurements of less weight say nothing of wander", func(a *Algorithm) **float64 { return &a.PrecisionMinimumWeight }).once("precision-min-weight").unbuilt(EffectNone, moot, always[Algorithm]),
-	weighted("poll-interval-low-weight", "0.4", "below it polling slows down", func(a *Algorithm) **float64 { return &a.PollIntervalLowWeight }).once("poll-low-weight").unbuilt(EffectNone, moot, always[Algorithm]),
-	weighted("poll-interval-high-weight", "0.6", "above it polling speeds up", func(a *Algorithm) **float64 { return &a.PollIntervalHighWeight }).once("poll-high-weight").unbuilt(EffectNone, moot, always[Algorithm]),
-	steps("poll-interval-hysteresis", "16", "counts before polling changes", func(a *Algorithm) **int32 { return &a.PollIntervalHysteresis }).once("poll-hysteresis").unbuilt(EffectNone, moot, always[Algorithm]),
-	weighted("poll-interval-step-threshold", "1e-6", "a measurement less probable than this polls fastest", func(a *Algorithm) **float64 { return &a.PollIntervalStepThreshold }).once("poll-jump-threshold").unbuilt(EffectNone, moot, always[Algorithm]),
-	amount("delay-outlier-threshold", "5.0", "σ of delay beyond which a measurement is dropped", func(a *Algorithm) **float64 { return &a.DelayOutlierThreshold }).unbuilt(EffectNone, moot, always[Algorithm]),
-	amount("initial-wander", "1e-8", "wander assumed at first, s/s²", func(a *Algorithm) **float64 { return &a.InitialWander }),
-	amount("initial-frequency-uncertainty", "100e-6", "frequency error assumed at first, s/s", func(a *Algorithm) **float64 { return &a.InitialFrequencyUncertainty }),
-	amount("maximum-source-uncertainty", "0.25", "sources less certain than this do not vote, s", func(a *Algorithm) **float64 { return &a.MaximumSourceUncertainty }).once("max-peer-uncertainty"),
-	amount("range-statistical-weight", "2.0", "weight of σ in a source's interval", func(a *Algorithm) **float64 { return &a.RangeStatisticalWeight }),
-	amount("range-delay-weight", "0.25", "weight of delay in a source's interval", func(a *Algorithm) **float64 { return &a.RangeDelayWeight }),
-	amount("steer-offset-threshold", "2.0", "σ of offset before it is corrected", func(a *Algorithm) **float64 { return &a.SteerOffsetThreshold }).unbuilt(EffectNone, moot, always[Algorithm]),
-	amount("steer-offset-leftover", "1.0", "σ of offset left uncorrected", func(a *Algorithm) **float64 { return &a.SteerOffsetLeftover }).unbuilt(EffectNone, moot, always[Algorithm]),
-	amount("steer-frequency-threshold", "0.0", "σ of frequency before it is corrected", func(a *Algorithm) **float64 { return &a.SteerFrequencyThreshold }).unbuilt(EffectNone, moot, always[Algorithm]),
-	amount("steer-frequency-leftover", "0.0", "σ of frequency left uncorrected", func(a *Algorithm) **float64 { return &a.SteerFrequencyLeftover }).unbuilt(EffectNone, moot, always[Algorithm]),
-	amount("step-threshold", "0.010", "offsets above it are stepped, s", func(a *Algorithm) **float64 { return &a.StepThreshold }).once("jump-threshold"),
-	amount("slew-maximum-frequency-offset", "200e-6", "fastest slew, s/s", func(a *Algorithm) **float64 { return &a.SlewMaximumFrequencyOffset }).once("slew-max-frequency-offset"),
-	amount("slew-minimum-duration", "8.0", "shortest slew, s", func(a *Algorithm) **float64 { return &a.SlewMinimumDuration }).once("slew-min-duration"),
-	amount("maximum-frequency-steer", "495e-6", "largest frequency correction, s/s", func(a *Algorithm) **float64 { return &a.MaximumFrequencySteer }).once("max-frequency-steer"),
+	ineffective("precision-low-probability", someWeight, "1/3", "below it a measurement counts for a lower wander", func(a *Algorithm) **float64 { return &a.PrecisionLowProbability }),
+	ineffective("precision-high-probability", someWeight, "2/3", "above it a measurement counts for a higher wander", func(a *Algorithm) **float64 { return &a.PrecisionHighProbability }),
+	ineffective("precision-hysteresis", someSteps, "16", "counts before the wander changes", func(a *Algorithm) **int32 { return &a.PrecisionHysteresis }),
+	ineffective("precision-minimum-weight", someWeight, "0.1", "measurements of less weight say nothing of wander", func(a *Algorithm) **float64 { return &a.PrecisionMinimumWeight }).once("precision-min-weight"),
+	ineffective("poll-interval-low-weight", someWeight, "0.4", "below it polling slows down", func(a *Algorithm) **float64 { return &a.PollIntervalLowWeight }).once("poll-low-weight"),
+	ineffective("poll-interval-high-weight", someWeight, "0.6", "above it polling speeds up", func(a *Algorithm) **float64 { return &a.PollIntervalHighWeight }).once("poll-high-weight"),
+	ineffective("poll-interval-hysteresis", someSteps, "16", "counts before polling changes", func(a *Algorithm) **int32 { return &a.PollIntervalHysteresis }).once("poll-hysteresis"),
+	ineffective("poll-interval-step-threshold", someWeight, "1e-6", "a measurement less probable than this polls fastest", func(a *Algorithm) **float64 { return &a.PollIntervalStepThreshold }).once("poll-jump-threshold"),
+	ineffective("delay-outlier-threshold", someNumber, "5.0", "σ of delay beyond which a measurement is dropped", func(a *Algorithm) **float64 { return &a.DelayOutlierThreshold }),
+	amount("initial-wander", "learnt", "1e-8", "wander assumed at first, s/s²", func(a *Algorithm) **float64 { return &a.InitialWander }),
+	amount("initial-frequency-uncertainty", "`100e-6`", "", "frequency error assumed at first, s/s", func(a *Algorithm) **float64 { return &a.InitialFrequencyUncertainty }),
+	amount("maximum-source-uncertainty", "`1.5`", "0.25", "sources less certain than this do not vote, s", func(a *Algorithm) **float64 { return &a.MaximumSourceUncertainty }).once("max-peer-uncertainty"),
+	amount("range-statistical-weight", "`2.0`", "", "weight of σ in a source's interval", func(a *Algorithm) **float64 { return &a.RangeStatisticalWeight }),
+	amount("range-delay-weight", "`0.5`", "0.25", "weight of delay in a source's interval", func(a *Algorithm) **float64 { return &a.RangeDelayWeight }),
+	ineffective("steer-offset-threshold", someNumber, "2.0", "σ of offset before it is corrected", func(a *Algorithm) **float64 { return &a.SteerOffsetThreshold }),
+	ineffective("steer-offset-leftover", someNumber, "1.0", "σ of offset left uncorrected", func(a *Algorithm) **float64 { return &a.SteerOffsetLeftover }),
+	ineffective("steer-frequency-threshold", someNumber, "0.0", "σ of frequency before it is corrected", func(a *Algorithm) **float64 { return &a.SteerFrequencyThreshold }),
+	ineffective("steer-frequency-leftover", someNumber, "0.0", "σ of frequency left uncorrected", func(a *Algorithm) **float64 { return &a.SteerFrequencyLeftover }),
+	amount("step-threshold", "`0.010` until the clock is synchronised, then `0.4`", "0.010", "offsets above it are stepped, s; written, it holds before and after the clock is synchronised", func(a *Algorithm) **float64 { return &a.StepThreshold }).once("jump-threshold"),
+	amount("slew-maximum-frequency-offset", "`450e-6`", "200e-6", "fastest slew, s/s", func(a *Algorithm) **float64 { return &a.SlewMaximumFrequencyOffset }).once("slew-max-frequency-offset"),
+	amount("slew-minimum-duration", "follows the poll interval", "8.0", "shortest slew, s", func(a *Algorithm) **float64 { return &a.SlewMinimumDuration }).once("slew-min-duration"),
+	amount("maximum-frequency-steer", "`495e-6`", "", "largest frequency correction, s/s", func(a *Algorithm) **float64 { return &a.MaximumFrequencySteer }).once("max-frequency-steer"),
 	val("ignore-server-dispersion", opt(boolean), func(a *Algorithm) **bool { return &a.IgnoreServerDispersion },
-		"leave a server's dispersion out of its uncertainty").unset(ours).differs("false", "algorithm-defaults"),
-	amount("meddling-threshold", "5.0", "a clock that jumps by more was set by somebody else, s", func(a *Algorithm) **float64 { return &a.MeddlingThreshold }),
+		"leave a server's dispersion out of its uncertainty").unset("`false`"),
+	amount("meddling-threshold", "`5.0`", "", "a clock that jumps by more was set by somebody else, s", func(a *Algorithm) **float64 { return &a.MeddlingThreshold }),
 }}
 
 // stepLimit reads a number for both directions, "inf", or a table with one value a direction, where an omitted one

@@ -123,6 +123,30 @@ func LoadRoots(path string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
+// RootWarnings finds certificates in a file of authorities that are none: what
+// they signed is refused (RFC 5280 section 4.2.1.9). A file that cannot be
+// read gives no warnings, since LoadRoots says so.
+func RootWarnings(path string) []string {
+	if path == "" {
+		return nil
+	}
+	certs, err := readCertificates("certificate authority", path)
+	if err != nil {
+		return nil
+	}
+	var warnings []string
+	for i, c := range certs {
+		signs := c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageCertSign != 0
+		// Version 1 has no extensions to say it in.
+		if signs && (c.IsCA || c.Version < 3) {
+			continue
+		}
+		warnings = append(warnings, fmt.Sprintf("certificate authority %s: certificate %d (%.64q) is not an authority's, and what it signed is refused; give the certificate of the authority that signed the server's",
+			absolute(path), i+1, c.Subject.CommonName))
+	}
+	return warnings
+}
+
 // LoadPoolCertificate reads the certificate of an authorised pool. The file
 // must hold that one certificate: of a chain it would be unclear which of them
 // is meant, and to authorise an issuer would let in all that it signs.

@@ -213,6 +213,43 @@ func TestRootsAddToTheSystems(t *testing.T) {
 	}
 }
 
+// RFC 5280 section 4.2.1.9: "If the basic constraints extension is not present
+// in a version 3 certificate, or the extension is present but the cA boolean is
+// not asserted, then the certified public key MUST NOT be used to verify
+// certificate signatures."
+func TestAServersCertificateIsNoAuthority(t *testing.T) {
+	ca := testcert.NewCA(t)
+	leaf := ca.Leaf([]string{"ke.example.net"})
+	key := must(rsa.GenerateKey(rand.Reader, 2048))
+	selfSigned := func(c x509.Certificate) *pem.Block {
+		c.SerialNumber, c.NotBefore, c.NotAfter = big.NewInt(1), testcert.NotBefore, testcert.NotAfter
+		return &pem.Block{Type: "CERTIFICATE", Bytes: must(x509.CreateCertificate(rand.Reader, &c, &c, &key.PublicKey, key))}
+	}
+	for _, c := range []struct {
+		name  string
+		block []*pem.Block
+		want  string
+	}{
+		{"authority", []*pem.Block{{Type: "CERTIFICATE", Bytes: ca.Certificate.Raw}}, ""},
+		{"leaf", []*pem.Block{{Type: "CERTIFICATE", Bytes: leaf.Certificate.Raw}}, "certificate 1 "},
+		{"leaf behind its authority", []*pem.Block{{Type: "CERTIFICATE", Bytes: ca.Certificate.Raw}, {Type: "CERTIFICATE", Bytes: leaf.Certificate.Raw}}, "certificate 2 "},
+		{"no constraints", []*pem.Block{selfSigned(x509.Certificate{})}, "certificate 1 "},
+		{"authority of lists alone", []*pem.Block{selfSigned(x509.Certificate{BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCRLSign})}, "certificate 1 "},
+		{"authority of any use", []*pem.Block{selfSigned(x509.Certificate{BasicConstraintsValid: true, IsCA: true})}, ""},
+	} {
+		got := strings.Join(RootWarnings(pemFile(t, c.block...)), "\n")
+		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) || strings.Contains(got, "\n") {
+			t.Errorf("%s: %q", c.name, got)
+		}
+	}
+	if got := RootWarnings("/nonexistent/ca.pem"); got != nil {
+		t.Errorf("a file that is not there: %q", got)
+	}
+	if got := RootWarnings(""); got != nil {
+		t.Errorf("no file: %q", got)
+	}
+}
+
 func TestHardenedConfiguration(t *testing.T) {
 	c := harden(&tls.Config{MinVersion: tls.VersionTLS10, NextProtos: []string{"h2"}})
 	if c.MinVersion != tls.VersionTLS13 || !c.DynamicRecordSizingDisabled || !c.SessionTicketsDisabled || len(c.NextProtos) != 1 {

@@ -52,8 +52,10 @@ func Parse(file []byte) (k *Keyset, saved int64, err error) {
 	time, offset, primary, n := be.Uint64(file), be.Uint32(file[8:]), be.Uint32(file[12:]), be.Uint32(file[16:])
 	raw := file[fileHeaderLen:]
 	switch {
-	case n == 0 || n > MaxKeys:
-		return nil, 0, fmt.Errorf("%w: %d keys", ErrFile, n)
+	case n == 0:
+		return nil, 0, fmt.Errorf("%w: it holds none", ErrFile)
+	case n > MaxKeys: // hardly a count: octets of something else
+		return nil, 0, fmt.Errorf("%w: it does not begin like one", ErrFile)
 	case len(raw) != keyLen*int(n):
 		return nil, 0, fmt.Errorf("%w: %d octets for %d keys", ErrFile, len(file), n)
 	case primary >= n:
