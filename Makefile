@@ -111,7 +111,7 @@ reproducible: ## build the commit twice in different places and compare (it must
 clean: ## remove what was built
 	rm -rf $(BIN)
 
-.PHONY: attack attack-p0 faults mutate
+.PHONY: attack attack-p0 faults mutate soak
 attack: build ## attack the real daemons as others were attacked, write docs/security/attacks.md (needs root)
 	$(GO) run ./test/attack -write docs/security/attacks.md
 
@@ -120,6 +120,10 @@ attack-p0: build ## the attacks that run for every change
 
 faults: build ## let networks, servers, disks and names fail around the real daemons (needs root)
 	$(GO) run ./test/faults
+
+DURATION ?= 1h
+soak: build ## run client and server among random faults for DURATION (default 1h): nothing may grow (needs root)
+	$(GO) run ./test/soak -duration $(DURATION)
 
 mutate: ## remove each guard in turn: a test must notice
 	$(GO) run ./test/mutate

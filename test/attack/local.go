@@ -19,7 +19,7 @@ import (
 
 // Attacks from the machine itself, on its resources and through its files.
 var localRows = []scene.Row{
-	{ID: "T32", P0: true, What: "1,000 connections, garbage and readers that do not read at the observation socket", Prove: observationAbuse},
+	{ID: "T32", P0: true, What: "1,000 connections, garbage and readers that do not read at the observation and control sockets, and a stranger's commands", Prove: observationAbuse},
 	{ID: "T33", P0: true, What: "a moment in which the observation socket is open to others; files and links in its place", Prove: socketPlaces},
 	{ID: "T34", P0: true, What: "half requests, endless headers, 1,000 connections and other methods at the metrics exporter", Prove: exporterAbuse},
 	{ID: "T35", P0: true, What: "floods of bad packets and handshakes: how many lines of log?", Prove: logFlood},
@@ -78,8 +78,10 @@ func validate(t *scene.Trial, h *lab.Host, text string) error {
 }
 
 func observationAbuse(t *scene.Trial) {
-	_, d, _ := served(t, scene.Server)
+	const sockets = "[observability]\nobservation-path = \"/run/lab/server.observe\"\ncontrol-path = \"/run/lab/control\"\n"
+	h, d, _ := served(t, sockets+scene.Server)
 	t.MustState(d)
+	t.Check(os.WriteFile(filepath.Join(h.Dir, "world.toml"), []byte(sockets), 0o644))
 	t.Control("the observation socket answers")
 	before, err := scene.Memory(d.Pid())
 	t.Check(err)
@@ -117,6 +119,82 @@ func observationAbuse(t *scene.Trial) {
 		t.Fatal("memory grew by %d octets", grown)
 	}
 	t.Saw("%d connections, memory %+d KiB, NTP unaffected, the socket answers again", len(open), (after-before)>>10)
+	controlAbuse(t, d)
+}
+
+// controlAbuse does the same to the control socket.
+func controlAbuse(t *scene.Trial, d *scene.Daemon) {
+	path := filepath.Join(d.Host.Dir, "control")
+	command := func(request string) (string, error) {
+		c, err := net.DialTimeout("unix", path, time.Second)
+		if err != nil {
+			return "", err
+		}
+		defer c.Close()
+		if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			return "", err
+		}
+		if _, err := io.WriteString(c, request); err != nil {
+			return "", err
+		}
+		b, err := io.ReadAll(io.LimitReader(c, 1<<20))
+		return string(b), err
+	}
+	const good = "{\"schema\":1,\"verb\":\"source-list\"}\n"
+	works := func() error {
+		answer, err := command(good)
+		if err == nil && !strings.Contains(answer, "\"done\":true") {
+			err = fmt.Errorf("%.200s", answer)
+		}
+		return err
+	}
+	t.Check(works())
+	t.Control("the control socket carries out a command of its owner")
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatal("the control socket has mode %v (%v)", info.Mode(), err)
+	}
+	before, err := scene.Memory(d.Pid())
+	t.Check(err)
+	for _, request := range []string{
+		"\n", "{}\n", "null\n", "[]\n", "{\"schema\":99,\"verb\":\"reload\"}\n", "{\"schema\":1,\"verb\":\"no-such-verb\"}\n",
+		"{\"schema\":1,\"verb\":\"source-remove\",\"source\":\"no.such.test\"}\n", "{\"schema\":1,\"verb\":\"source-add\",\"config\":\"mode = 1\"}\n",
+		strings.Repeat("[", 15000) + "\n", strings.Repeat("{\"a\":", 2500) + "\n", strings.Repeat("x", 1<<20), "\xff\xfe\x00\n", "{\"schema\":1",
+	} {
+		if answer, _ := command(request); strings.Contains(answer, "\"done\":true") { // a closed connection is an answer, too
+			t.Fatal("%.40q was carried out: %.200s", request, answer)
+		}
+		t.Alive(d.Process)
+	}
+	var open []net.Conn
+	for range 1000 {
+		c, err := net.DialTimeout("unix", path, 20*time.Millisecond)
+		if err != nil {
+			break // the backlog is full, as it should be
+		}
+		_, _ = io.WriteString(c, "{")
+		open = append(open, c)
+	}
+	for _, c := range open {
+		c.Close()
+	}
+	t.Eventually(10*time.Second, works)
+	// Root may command, nobody may not, whatever the modes of the files.
+	t.Check(os.Chmod(d.Host.Dir, 0o777))
+	t.Check(os.Chmod(path, 0o666))
+	out, err := d.Host.Output(lab.Program{Args: []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+		filepath.Join(t.Bin, "ntp-ctl"), "source", "list", "-c", lab.RunDir + "/world.toml"}})
+	if err == nil {
+		t.Fatal("nobody's command was carried out: %s", out)
+	}
+	if n := strings.Count(d.Text(), "a command was refused"); n == 0 {
+		t.Fatal("nobody's command did not reach the socket: %v", err)
+	}
+	after, err := scene.Memory(d.Pid())
+	t.Check(err)
+	if grown := after - before; grown > 10<<20 {
+		t.Fatal("memory grew by %d octets", grown)
+	}
+	t.Saw("control: 13 bad requests and %d half ones refused, nobody's command too, memory %+d KiB", len(open), (after-before)>>10)
 }
 
 func socketPlaces(t *scene.Trial) {
