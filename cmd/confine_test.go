@@ -107,3 +107,42 @@ func TestADaemonKeepsWhatItNeeds(t *testing.T) {
 		t.Error("says that it gave up privileges")
 	}
 }
+
+// A reload that needs what was given up says that it needs a restart, and
+// changes nothing.
+func TestAReloadBeyondWhatIsLeft(t *testing.T) {
+	elsewhere := t.TempDir()
+	ke := port(t, "tcp")
+	conf := func(chain, key string) string {
+		return fmt.Sprintf("[observability]\nobservation-path = \"\"\n[[nts-ke-server]]\nlisten = \"127.0.0.1:%s\"\nntp-server = \"127.0.0.1\"\n"+
+			"certificate-chain-path = %q\nprivate-key-path = %q\n", ke, chain, key)
+	}
+	chain, key := filepath.Join(keys, "end.fullchain.pem"), filepath.Join(keys, "end.key")
+	dir := folder(t, map[string]string{"d.toml": conf(chain, key)})
+	for _, from := range []string{chain, key} {
+		data, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(elsewhere, filepath.Base(from)), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := start(t, dir, "ntp-daemon", "-c", "d.toml")
+	p.await("gave up privileges")
+	if p.count("landlock=0") > 0 {
+		t.Skip("the kernel has no Landlock: all files stay within reach")
+	}
+	moved := conf(filepath.Join(elsewhere, filepath.Base(chain)), filepath.Join(elsewhere, filepath.Base(key)))
+	if err := os.WriteFile(filepath.Join(dir, "d.toml"), []byte(moved), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(syscall.SIGHUP)
+	p.await("old configuration stays in use.*permission denied.*needs a restart")
+	// Back where they were, all is well.
+	if err := os.WriteFile(filepath.Join(dir, "d.toml"), []byte(conf(chain, key)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(syscall.SIGHUP)
+	p.await("INFO.*reload|INFO.*configuration|INFO.*read")
+}

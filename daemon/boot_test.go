@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ntpd-go/ntpd-go/clock"
+	"github.com/ntpd-go/ntpd-go/internal/version"
+	"github.com/ntpd-go/ntpd-go/proto"
 	"github.com/ntpd-go/ntpd-go/proto/engine"
 )
 
@@ -43,5 +46,19 @@ func TestAPanicIsRememberedUntilTheNextBoot(t *testing.T) {
 	}
 	if data, err := os.ReadFile(path); err != nil || strings.Contains(string(data), "boot") {
 		t.Errorf("a good state says %s, %v", data, err)
+	}
+}
+
+// No step leads to a time before the build.
+func TestTheBuildIsTheFloor(t *testing.T) {
+	c, err := clock.NewSoftware(clock.SoftwareOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, known := range []bool{false, true} {
+		st, err := resume(c, engine.State{}, known)
+		if err != nil || st.Floor != proto.FromTime(version.Floor()) {
+			t.Errorf("known %v: %+v, %v", known, st, err)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/proto"
@@ -115,4 +116,39 @@ func TestADamagedClockStateIsAFirstStart(t *testing.T) {
 	if got, known := keep().load(); !known || got != st {
 		t.Errorf("%+v, %v", got, known)
 	}
+}
+
+// A disk that could not be written to is tried again, without a word for every
+// time, and the keys are renewed on schedule all the same.
+func TestKeysAreStoredAsSoonAsTheyCanBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "missing")
+		path := filepath.Join(dir, "keys")
+		var log bytes.Buffer
+		k := open(t, path, &log, time.Now())
+		go k.run(t.Context())
+		time.Sleep(90 * time.Minute)
+		synctest.Wait()
+		if n := strings.Count(log.String(), "could not store"); n != 1 {
+			t.Errorf("%d warnings that the keys are not stored:\n%s", n, log.String())
+		}
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		c := seal(t, k)
+		time.Sleep(storeRetry + time.Second)
+		synctest.Wait()
+		again := open(t, path, new(bytes.Buffer), time.Now())
+		if _, err := again.current.Load().Open(c); err != nil {
+			t.Errorf("the file does not hold the keys: %v", err)
+		}
+		if !strings.Contains(log.String(), "stored the nts server keys") {
+			t.Errorf("the log says nothing of that:\n%s", log.String())
+		}
+		time.Sleep(time.Hour) // the next renewal has come
+		synctest.Wait()
+		if _, err := open(t, path, new(bytes.Buffer), time.Now()).current.Load().Open(seal(t, k)); err != nil {
+			t.Errorf("the file does not hold the renewed keys: %v", err)
+		}
+	})
 }

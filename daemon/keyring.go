@@ -28,10 +28,14 @@ type keyring struct {
 	stale   int
 	every   time.Duration
 	due     time.Duration // until the first renewal
+	unsaved bool          // the file does not hold the current keys: the last write failed
 	entropy io.Reader
 	now     func() time.Time
 	log     *slog.Logger
 }
+
+// storeRetry is how long a write that failed is left alone.
+const storeRetry = 5 * time.Minute
 
 // keyringConfig is the [keyset] section with what it needs of the world.
 type keyringConfig struct {
@@ -114,9 +118,28 @@ func (k *keyring) store() {
 	if k.file == "" {
 		return
 	}
-	if err := state.WriteFile(k.file, k.current.Load().Marshal(k.now().Unix()), 0o600); err != nil {
-		k.log.Warn("could not store the nts server keys: clients will need a new key exchange after a restart", "error", err)
+	err := state.WriteFile(k.file, k.current.Load().Marshal(k.now().Unix()), 0o600)
+	switch {
+	case err != nil && !k.unsaved:
+		k.log.Warn("could not store the nts server keys: clients will need a new key exchange after a restart; trying again", "error", err)
+	case err == nil && k.unsaved:
+		k.log.Info("stored the nts server keys", "file", k.file)
 	}
+	k.unsaved = err != nil
+}
+
+// tick does what is due: it renews the keys, or tries again to store them.
+func (k *keyring) tick() error {
+	k.mu.Lock()
+	if !k.unsaved || k.due <= storeRetry {
+		k.mu.Unlock()
+		return k.rotate()
+	}
+	defer k.mu.Unlock()
+	k.due -= storeRetry
+	k.store()
+	k.reckon()
+	return nil
 }
 
 // rotate renews the sealing key. The next renewal on schedule is a whole
@@ -181,6 +204,9 @@ func (k *keyring) reread() error {
 func (k *keyring) wait() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.unsaved {
+		return min(k.due, storeRetry)
+	}
 	return k.due
 }
 
@@ -197,7 +223,7 @@ func (k *keyring) run(ctx context.Context) {
 			continue
 		case <-t.C:
 		}
-		if err := k.rotate(); err != nil {
+		if err := k.tick(); err != nil {
 			k.log.Warn("could not renew the nts server keys; the old ones stay in use", "error", err)
 		}
 	}

@@ -3,8 +3,11 @@ package daemon
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"io/fs"
 	"reflect"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -56,14 +59,23 @@ func (d *daemon) reread(added string, gone func(*config.Source) bool) (*fresh, e
 	}
 	cfg, err := d.Load(added)
 	if err != nil {
-		return nil, err
+		return nil, d.outOfReach(err)
 	}
 	cfg.Without(gone)
 	files, problems := readFiles(cfg, time.Now())
 	if err := problems.Err(); err != nil {
-		return nil, err
+		return nil, d.outOfReach(err)
 	}
 	return &fresh{cfg, files}, nil
+}
+
+// outOfReach says what to do about a file that the daemon may not read any
+// more since it gave up what it did not need.
+func (d *daemon) outOfReach(err error) error {
+	if d.Confine == nil || !strings.Contains(err.Error(), fs.ErrPermission.Error()) {
+		return err
+	}
+	return fmt.Errorf("%w; the daemon has given up other directories and privileges since its start, so this needs a restart", err)
 }
 
 // needRestart lists what differs between two configurations and is only read
