@@ -144,9 +144,18 @@ func (d *Discipline) explain(s *source, p *path, v float64, at rawTime) {
 		return
 	}
 	verdict := d.blame(s, at)
+	if low := s.route.lowest(); verdict == clockMoved && p != low && !s.route.turned && math.Abs(v) < 1.2*(p.base()-low.base()) && d.alone(s) {
+		// On a detour the way there and the way back may have changed places,
+		// which moves the offset and not the round trip.
+		s.route.turned, verdict = true, detourTurned
+	}
 	switch verdict {
 	case unknown:
 		return
+	case detourTurned:
+		d.joint.doubt(p.col, v2)
+		s.voice.doubt(v2, 0)
+		s.run = 0
 	case clockMoved:
 		w := v / max(at.since(s.goodAt), minSpan)
 		w2 := min(float64(w*w), d.set.frequencyPrior*d.set.frequencyPrior)
@@ -191,7 +200,18 @@ const (
 	unknown verdict = iota
 	clockMoved
 	serverMoved
+	detourTurned
 )
+
+// alone says whether no other source is part of the joint estimate.
+func (d *Discipline) alone(s *source) bool {
+	for _, o := range d.sources {
+		if o != s && o.state == Selected && o.inJoint() {
+			return false
+		}
+	}
+	return true
+}
 
 // blame asks the other sources: if they see it too it is the clock. Those
 // that have not been heard since are waited for, but not for long.

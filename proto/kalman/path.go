@@ -102,6 +102,7 @@ type route struct {
 	now    *path
 	recent []trip // newest last
 	since  int    // samples on this path since it was taken
+	turned bool   // it was blamed for a shift of the offset since then
 	clock  uint64
 }
 
@@ -147,7 +148,7 @@ func (r *route) see(at rawTime, delay float64) (m move, moved bool) {
 }
 
 func (r *route) take(m move) {
-	r.now, r.since = m.to, 0
+	r.now, r.since, r.turned = m.to, 0, false
 	m.to.used = r.clock
 	if !m.known {
 		r.paths = append(r.paths, m.to)
