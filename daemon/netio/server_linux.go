@@ -125,13 +125,14 @@ func prepareServer(fd int, ipv6, dual, shared bool) error {
 		errs = append(errs,
 			must("IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only),
 			must("IPV6_RECVPKTINFO", unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1))
-		_ = ask(unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_INTERFACE)
+		_ = ask(unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_OMIT)
 	}
 	if !ipv6 || dual {
 		errs = append(errs, must("IP_PKTINFO", unix.IPPROTO_IP, unix.IP_PKTINFO, 1))
 		// A forged "fragmentation needed" must not make us send fragments, into
-		// which someone could splice his own.
-		_ = ask(unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_INTERFACE)
+		// which someone could splice his own. A response that is longer than the
+		// interface's packets leaves in fragments, as its request came.
+		_ = ask(unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_OMIT)
 	}
 	_ = ask(unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1) // a count that is there only when it is not zero
 	// Without kernel timestamps the daemon takes its own.

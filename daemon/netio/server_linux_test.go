@@ -353,14 +353,14 @@ func TestServerOptions(t *testing.T) {
 		listen string
 		want   map[[2]int]int
 	}{
-		{"0.0.0.0:0", map[[2]int]int{{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER}: unix.IP_PMTUDISC_INTERFACE}},
+		{"0.0.0.0:0", map[[2]int]int{{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER}: unix.IP_PMTUDISC_OMIT}},
 		{"[::1]:0", map[[2]int]int{
-			{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER}: unix.IPV6_PMTUDISC_INTERFACE,
+			{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER}: unix.IPV6_PMTUDISC_OMIT,
 			{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY}:       1,
 		}},
 		{"[::]:0", map[[2]int]int{
-			{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER}:     unix.IP_PMTUDISC_INTERFACE,
-			{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER}: unix.IPV6_PMTUDISC_INTERFACE,
+			{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER}:     unix.IP_PMTUDISC_OMIT,
+			{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER}: unix.IPV6_PMTUDISC_OMIT,
 			{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY}:       0,
 		}},
 	} {
@@ -465,5 +465,44 @@ func TestServerDropped(t *testing.T) {
 	receive(t, s, b, 1)
 	if n := s.Dropped(); n != uint32(sent-fit) {
 		t.Errorf("%d dropped, want %d", n, sent-fit)
+	}
+}
+
+func setMTU(t *testing.T, name string, mtu uint32) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.SetUint32(mtu)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFMTU, request); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestServerFragments: a response may be as long as its request, which may be
+// longer than the packets of the interface.
+func TestServerFragments(t *testing.T) {
+	if ownNetwork(t) {
+		return
+	}
+	setUp(t, "lo")
+	setMTU(t, "lo", 1280)
+	s := listenOn(t, "127.0.0.1:0")
+	c, b := asking(t, s.Local()), NewServerBatch(1)
+	write(t, c, make([]byte, MaxPayload))
+	receive(t, s, b, 1)
+	b.Queue(0, make([]byte, MaxPayload))
+	if failed := s.Send(b); failed != 0 {
+		t.Fatal("not sent")
+	}
+	buf := make([]byte, 2*MaxPayload)
+	if n, err := c.Read(buf); n != MaxPayload || err != nil {
+		t.Error(n, err)
 	}
 }
