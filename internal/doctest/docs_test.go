@@ -98,6 +98,8 @@ var proofs = map[string]string{
 	"ntp-ctl query --compare --count 4 time.example.org ntp1.example.net": "cmd/query_test.go",
 	"nts-pool-ke validate -c pool.toml":                                   "pool_guide_test.go",
 	"sudo nts-pool-ke -c pool.toml":                                       "pool_guide_test.go",
+	"nts-pool-ke member-token -c front.toml time1.example.org 4460":       "cmd/pool_operation_test.go",
+	"nts-pool-ke srv-zone -c pool.toml --all --name members.example.org":  "cmd/pool_operation_test.go",
 }
 
 // A command in the documentation is either run here as typed (the guide's
