@@ -134,7 +134,7 @@ func (c *Client) open(ctx context.Context, target Target, addr netip.AddrPort) (
 	if err != nil {
 		return nil, networkError("connect", contextCause(ctx, err))
 	}
-	conn := &Conn{target: target, remote: addrPort(raw.RemoteAddr())}
+	conn := &Conn{target: target, remote: AddrPort(raw.RemoteAddr())}
 	config := c.tlsConfig(target)
 	conn.coldStart(config, c.Now)
 	conn.tls = tls.Client(raw, config)

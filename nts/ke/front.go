@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -223,7 +222,7 @@ func (f *Front) greet(ctx context.Context, conn net.Conn, config *tls.Config) *P
 	p := &Peer{
 		tls:     tls.Server(conn, config),
 		timeout: f.Timeout,
-		remote:  addrPort(conn.RemoteAddr()),
+		remote:  AddrPort(conn.RemoteAddr()),
 		grace:   cmp.Or(f.Drain, stopGrace),
 	}
 	p.release = context.AfterFunc(ctx, p.stop)
@@ -267,15 +266,4 @@ func RefusalOf(err error) Kind {
 		return RequestTimeout
 	}
 	return BadRequest
-}
-
-// addrPort is the address in an address of package net, without the disguise
-// of IPv4 in IPv6.
-func addrPort(a net.Addr) netip.AddrPort {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	ap := tcp.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }

@@ -29,6 +29,7 @@ const (
 	AcceptFailed                     // the listener had an error; it is tried again
 	KeepAliveRefused                 // a pool wanted to stay, all such places are taken
 	KeepAliveEnded                   // a kept connection ended: closed or idle too long
+	Shed                             // closed at once: too many are open, and its network has its share
 )
 
 // String is the kind's name for logs and metrics.
@@ -37,7 +38,7 @@ func (k Kind) String() string {
 		"key-exchange", "fixed-key", "information", "names", "no-protocol", "no-algorithm",
 		"unrecognized-critical-record", "bad-request", "internal-error", "request-timeout",
 		"handshake-failed", "no-alpn", "write-failed", "accept-failed",
-		"keep-alive-refused", "keep-alive-ended",
+		"keep-alive-refused", "keep-alive-ended", "shed",
 	}
 	if int(k) < len(names) {
 		return names[k]
@@ -46,7 +47,7 @@ func (k Kind) String() string {
 }
 
 // Kinds is the number of kinds, for an array of counters.
-const Kinds = int(KeepAliveEnded) + 1
+const Kinds = int(Shed) + 1
 
 // Outcome reports what happened on one connection. It is a plain value.
 type Outcome struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/nts"
@@ -87,10 +88,13 @@ func NewServer(config ServerConfig) *Server {
 // Serve serves until ctx ends, then finishes the exchanges that run. It
 // returns an error only if the listener was closed by somebody else.
 func (s *Server) Serve(ctx context.Context) error {
+	shed := func(from netip.AddrPort) { s.config.Outcome(Outcome{Kind: Shed, Remote: from}) }
 	front := Front{
-		Listener:    s.config.Listener,
-		TLS:         s.config.TLS,
-		Timeout:     s.config.Timeout,
+		Listener: NewFair(s.config.Listener, s.config.ConcurrentConnections, shed),
+		TLS:      s.config.TLS,
+		Timeout:  s.config.Timeout,
+		// Clients wait while all places are taken. The listener sees to it that
+		// one network does not take all of them.
 		Connections: s.config.ConcurrentConnections,
 		Outcome:     s.config.Outcome,
 		Handle:      s.handle,

@@ -89,7 +89,7 @@ const (
 // Pool is a running pool.
 type Pool struct {
 	front    ke.Front
-	door     *fair
+	door     *ke.Fair
 	broker   broker
 	repeats  *repeats
 	upstream *upstream
@@ -147,7 +147,7 @@ func New(config Config) (*Pool, error) {
 	if len(config.Balancers) > 0 {
 		listener = newProxied(listener, config.Balancers, p.unproxied)
 	}
-	p.door = newFair(listener, config.Connections, p.shed)
+	p.door = ke.NewFair(listener, config.Connections, p.shed)
 	p.front = ke.Front{
 		Listener: p.door,
 		TLS:      config.TLS,
@@ -227,7 +227,7 @@ func (p *Pool) newMember(s Source) *member {
 func (p *Pool) SetRules(r Rules) { p.broker.rules.Store(&r) }
 
 // Connected is how many clients are connected.
-func (p *Pool) Connected() int { return p.door.connected() }
+func (p *Pool) Connected() int { return p.door.Connected() }
 
 // Renew makes the pool connect to all sources anew, because the certificates
 // have changed.
@@ -294,7 +294,8 @@ func (p *Pool) Serve(ctx context.Context) error {
 }
 
 // shed logs that the pool has no room.
-func (p *Pool) shed(from netip.Addr) {
+func (p *Pool) shed(client netip.AddrPort) {
+	from := client.Addr()
 	p.count(Shed, from, "", 0)
 	p.broker.strange.Warn("too many connections; some are turned away")
 	p.broker.strange.Debug("NTS Pool KE turned a connection away", "source_address", from)

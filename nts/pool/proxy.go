@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/ntpd-go/ntpd-go/nts/ke"
 )
 
 // The PROXY protocol, version 2, is how a balancer that passes connections on
@@ -89,7 +91,7 @@ func (p *proxied) Close() error {
 func (p *proxied) acceptAll() {
 	for {
 		conn, err := p.Listener.Accept()
-		if err == nil && p.isBalancer(addrOf(conn.RemoteAddr())) {
+		if err == nil && p.isBalancer(ke.AddrPort(conn.RemoteAddr()).Addr()) {
 			select {
 			case p.waits <- struct{}{}:
 				go func() {
@@ -98,7 +100,7 @@ func (p *proxied) acceptAll() {
 				}()
 			default: // somebody opens connections and says nothing
 				conn.Close()
-				p.bad(addrOf(conn.RemoteAddr()))
+				p.bad(ke.AddrPort(conn.RemoteAddr()).Addr())
 			}
 			continue
 		}
@@ -137,7 +139,7 @@ func (p *proxied) header(conn net.Conn) {
 	if err != nil {
 		conn.Close()
 		if !errors.Is(err, io.EOF) { // which is how balancers see whether anybody listens
-			p.bad(addrOf(conn.RemoteAddr()))
+			p.bad(ke.AddrPort(conn.RemoteAddr()).Addr())
 		}
 		return
 	}

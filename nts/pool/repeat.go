@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/nts"
+
+	"github.com/ntpd-go/ntpd-go/nts/ke"
 )
 
 const (
@@ -65,7 +67,7 @@ func (r *repeats) fingerprint(from netip.Addr, q nts.KeyExchange) uint64 {
 	slices.Sort(names)
 	var h maphash.Hash
 	h.SetSeed(r.seed)
-	h.WriteString(networkOf(from).String())
+	h.WriteString(ke.Network(from).String())
 	for _, name := range slices.Compact(names) {
 		h.WriteByte(0)
 		h.WriteString(name)

@@ -92,7 +92,7 @@ func (p *Pool) Status() Status {
 	c := p.upstream.counters
 	s := Status{
 		Program: "nts-pool-ke", Now: time.Now(), Started: p.started,
-		Connected: p.Connected(), Connections: p.door.most,
+		Connected: p.Connected(), Connections: p.front.Connections - 1,
 		Outcomes: make(map[string]uint64, outcomes),
 		TimesSum: time.Duration(c.tookSum.Load()).Seconds(),
 		Upstream: Upstream{

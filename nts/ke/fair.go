@@ -1,4 +1,4 @@
-package pool
+package ke
 
 import (
 	"net"
@@ -6,35 +6,37 @@ import (
 	"sync"
 )
 
-// fair is a listener that bounds the open connections, and under pressure
+// Fair is a listener that bounds the open connections, and under pressure
 // spreads them over the networks they come from: when three quarters of the
 // places are taken, a network that has more than its even share gets no more.
 // While there is room nobody is limited, because many clients may stand behind
 // one address.
-type fair struct {
+type Fair struct {
 	net.Listener
-	most int                   // open connections
-	shed func(from netip.Addr) // told of each that is refused; must not block
+	most int // open connections
+	shed func(from netip.AddrPort)
 
 	mu   sync.Mutex
 	open int
 	by   map[netip.Prefix]int // never holds a 0
 }
 
-func newFair(l net.Listener, most int, shed func(netip.Addr)) *fair {
-	return &fair{Listener: l, most: most, shed: shed, by: make(map[netip.Prefix]int)}
+// NewFair bounds the connections of a listener. shed is told where each that is
+// refused came from; it must not block.
+func NewFair(l net.Listener, most int, shed func(netip.AddrPort)) *Fair {
+	return &Fair{Listener: l, most: most, shed: shed, by: make(map[netip.Prefix]int)}
 }
 
 // Accept waits for a connection that is admitted. Others are closed at once, so
 // that nobody waits for an answer that will not come.
-func (f *fair) Accept() (net.Conn, error) {
+func (f *Fair) Accept() (net.Conn, error) {
 	for {
 		conn, err := f.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		from := addrOf(conn.RemoteAddr())
-		network := networkOf(from)
+		from := AddrPort(conn.RemoteAddr())
+		network := Network(from.Addr())
 		if f.admit(network) {
 			return &counted{Conn: conn, free: sync.OnceFunc(func() { f.free(network) })}, nil
 		}
@@ -46,7 +48,7 @@ func (f *fair) Accept() (net.Conn, error) {
 	}
 }
 
-func (f *fair) admit(network netip.Prefix) bool {
+func (f *Fair) admit(network netip.Prefix) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.open >= f.most {
@@ -62,13 +64,17 @@ func (f *fair) admit(network netip.Prefix) bool {
 	return true
 }
 
-func (f *fair) connected() int {
+// Places is how many connections may be open.
+func (f *Fair) Places() int { return f.most }
+
+// Connected is how many connections are open.
+func (f *Fair) Connected() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.open
 }
 
-func (f *fair) free(network netip.Prefix) {
+func (f *Fair) free(network netip.Prefix) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.open--
@@ -88,8 +94,8 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
-// networkOf is what one site usually has: an IPv4 /24 or an IPv6 /56.
-func networkOf(a netip.Addr) netip.Prefix {
+// Network is what one site usually has: an IPv4 /24 or an IPv6 /56.
+func Network(a netip.Addr) netip.Prefix {
 	bits := 56
 	if a.Is4() {
 		bits = 24
@@ -98,10 +104,13 @@ func networkOf(a netip.Addr) netip.Prefix {
 	return p
 }
 
-func addrOf(a net.Addr) netip.Addr {
+// AddrPort is the address of one end of a TCP connection; the zero value for
+// another kind of connection.
+func AddrPort(a net.Addr) netip.AddrPort {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
-		return netip.Addr{}
+		return netip.AddrPort{}
 	}
-	return tcp.AddrPort().Addr().Unmap().WithZone("")
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
 }
