@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"time"
 
@@ -60,8 +61,13 @@ func readFiles(c *config.Config, now time.Time) (*files, config.Problems) {
 	for i := range c.NTSKEServers {
 		s := &c.NTSKEServers[i]
 		pair, err := ke.LoadKeyPair(s.CertificateChainPath, s.PrivateKeyPath, now)
-		if err != nil {
-			refuse(s.At("certificate-chain-path"), "nts-ke-server", err)
+		if bad, ok := errors.AsType[*ke.KeyPairError](err); ok {
+			if bad.Chain != nil {
+				refuse(s.At("certificate-chain-path"), "nts-ke-server", bad.Chain)
+			}
+			if bad.Key != nil {
+				refuse(s.At("private-key-path"), "nts-ke-server", bad.Key)
+			}
 			continue
 		}
 		for _, w := range pair.Warnings {

@@ -159,7 +159,7 @@ func loadConfig(file string) (*config.Config, error) {
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("could not load configuration: %w (name another with -c)", cli.Absolute(err))
+		return nil, fmt.Errorf("could not load configuration: %w", cli.Unreadable(err, cli.NameAnother))
 	}
 	cfg, problems := config.Parse(file, data)
 	if err := problems.Err(); err != nil {

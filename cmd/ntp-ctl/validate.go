@@ -35,7 +35,7 @@ func validate(cmd *cobra.Command, file string) error {
 	case !explicit && errors.Is(err, fs.ErrNotExist):
 		fmt.Fprintf(out, "note: %s does not exist: the daemon would run on its defaults (name another file with -c)\n", file)
 	case err != nil:
-		return cli.Exit(cli.Failure, fmt.Errorf("could not load configuration: %w (name another with -c)", cli.Absolute(err)))
+		return cli.Exit(cli.Failure, fmt.Errorf("could not load configuration: %w", cli.Unreadable(err, cli.NameAnother)))
 	}
 	cfg, problems := config.Parse(file, data)
 	if len(problems) == 0 {

@@ -70,7 +70,7 @@ func load(path string) (cfg *config.Config, notes []string, err error) {
 	case !explicit && errors.Is(err, fs.ErrPermission):
 		return config.Default(), []string{"could not read " + path + ": permission denied; running without a configuration"}, nil
 	default:
-		return nil, nil, fmt.Errorf("there was an error loading the config: %w (name another with -c)", cli.Absolute(err))
+		return nil, nil, fmt.Errorf("there was an error loading the config: %w", cli.Unreadable(err, cli.NameAnother))
 	}
 	cfg, problems := config.Parse(path, data)
 	if err := problems.Err(); err != nil {

@@ -78,7 +78,7 @@ func load(file string) (*config.Config, error) {
 	case !explicit && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)):
 		return config.Default(), nil
 	case err != nil:
-		return nil, fmt.Errorf("there was an error loading the config: %w (name another with -c)", cli.Absolute(err))
+		return nil, fmt.Errorf("there was an error loading the config: %w", cli.Unreadable(err, cli.NameAnother))
 	}
 	cfg, problems := config.Parse(file, data)
 	if err := problems.Err(); err != nil {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -29,18 +30,16 @@ type KeyPair struct {
 // LoadKeyPair reads a PEM certificate chain, the server's own certificate
 // first, and the PEM key of that certificate: PKCS#8, PKCS#1 or SEC1, not
 // encrypted. now is for the validity, which only earns a warning: at boot the
-// clock may be wrong.
+// clock may be wrong. Its error is a *KeyPairError, which has both files if
+// neither will do.
 func LoadKeyPair(chainPath, keyPath string, now time.Time) (*KeyPair, error) {
-	chain, err := readCertificates("certificate chain", chainPath)
-	if err != nil {
-		return nil, err
+	chain, chainErr := readCertificates("certificate chain", chainPath)
+	key, keyErr := readKey(keyPath)
+	if chainErr == nil && keyErr == nil {
+		chainErr, keyErr = match(chain, key, chainPath, keyPath)
 	}
-	key, err := readKey(keyPath)
-	if err != nil {
-		return nil, err
-	}
-	if err := match(chain, key, chainPath, keyPath); err != nil {
-		return nil, err
+	if chainErr != nil || keyErr != nil {
+		return nil, &KeyPairError{Chain: chainErr, Key: keyErr}
 	}
 	pair := &KeyPair{TLS: tls.Certificate{PrivateKey: key, Leaf: chain[0]}}
 	for _, c := range chain {
@@ -50,19 +49,39 @@ func LoadKeyPair(chainPath, keyPath string, now time.Time) (*KeyPair, error) {
 	return pair, nil
 }
 
-// match makes sure that the key belongs to the first certificate.
-func match(chain []*x509.Certificate, key crypto.Signer, chainPath, keyPath string) error {
+// KeyPairError is why a certificate chain and its key cannot be used. One of
+// the two may be nil.
+type KeyPairError struct {
+	Chain error // one line about the file of the chain
+	Key   error // one line about the file of the key
+}
+
+// Error has one line for both.
+func (e *KeyPairError) Error() string {
+	switch {
+	case e.Key == nil:
+		return e.Chain.Error()
+	case e.Chain == nil:
+		return e.Key.Error()
+	default:
+		return e.Chain.Error() + "; " + e.Key.Error()
+	}
+}
+
+// match makes sure that the key belongs to the first certificate, and says
+// which of the two files is to be put right.
+func match(chain []*x509.Certificate, key crypto.Signer, chainPath, keyPath string) (chainErr, keyErr error) {
 	for i, c := range chain {
 		if !samePublicKey(c.PublicKey, key.Public()) {
 			continue
 		}
 		if i == 0 {
-			return nil
+			return nil, nil
 		}
 		return fmt.Errorf("certificate chain %s: the key in %s belongs to certificate %d; put the server's own certificate first",
-			absolute(chainPath), absolute(keyPath), i+1)
+			absolute(chainPath), absolute(keyPath), i+1), nil
 	}
-	return fmt.Errorf("private key %s does not belong to the certificate in %s; name the key that the certificate was made for",
+	return nil, fmt.Errorf("private key %s does not belong to the certificate in %s; name the key that the certificate was made for",
 		absolute(keyPath), absolute(chainPath))
 }
 
@@ -257,18 +276,30 @@ const largestFile = 8 << 20
 func readFile(what, path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s cannot be read: %w", what, absolute(path), cause(err))
+		return nil, unreadable(what, path, err)
 	}
 	defer f.Close()
 	var content bytes.Buffer
 	n, err := content.ReadFrom(io.LimitReader(f, largestFile))
 	if err != nil {
-		return nil, fmt.Errorf("%s %s cannot be read: %w", what, absolute(path), cause(err))
+		return nil, unreadable(what, path, err)
 	}
 	if n == largestFile {
 		return nil, fmt.Errorf("%s %s is larger than %d octets; is it the right file?", what, absolute(path), largestFile)
 	}
 	return content.Bytes(), nil
+}
+
+// unreadable says why a file cannot be read, and what to do about it.
+func unreadable(what, path string, err error) error {
+	remedy := "name the right file"
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		remedy = "correct the path, or put the file there"
+	case errors.Is(err, fs.ErrPermission):
+		remedy = "let the user that this runs as read the file and enter every directory above it"
+	}
+	return fmt.Errorf("%s %s cannot be read: %w; %s", what, absolute(path), cause(err), remedy)
 }
 
 // cause leaves out the path, which the message already has in full.

@@ -7,6 +7,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"io"
+	"io/fs"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -87,9 +90,9 @@ func TestKeyPairMistakes(t *testing.T) {
 		file             string // that the line names
 		want             string
 	}{
-		{"missing chain", missing, key, missing, "cannot be read: no such file"},
-		{"missing key", chain, missing, missing, "cannot be read: no such file"},
-		{"a folder", filepath.Dir(key), key, filepath.Dir(key), "cannot be read: is a directory"},
+		{"missing chain", missing, key, missing, "cannot be read: no such file or directory; correct the path"},
+		{"missing key", chain, missing, missing, "cannot be read: no such file or directory; correct the path"},
+		{"a folder", filepath.Dir(key), key, filepath.Dir(key), "cannot be read: is a directory; name the right file"},
 		{"no certificate", text, key, text, "contains no certificate"},
 		{"no key", chain, text, text, "contains no key"},
 		{"files swapped", key, chain, key, "are the two files swapped?"},
@@ -113,6 +116,41 @@ func TestKeyPairMistakes(t *testing.T) {
 	}
 }
 
+// One bad file does not hide the other, and each is told from the other.
+func TestBothFilesAreReported(t *testing.T) {
+	leaf, other := testcert.NewCA(t).Leaf([]string{"ke.example.net"}), testcert.NewCA(t).Leaf([]string{"ke.example.net"})
+	chain, _, key := leaf.Files()
+	_, _, otherKey := other.Files()
+	text := testcert.WriteFile(t, "text", []byte("hello\n"))
+	for _, c := range []struct{ chain, key, wantChain, wantKey string }{
+		{text, text, "contains no certificate", "contains no key"},
+		{text, key, "contains no certificate", ""},
+		{chain, text, "", "contains no key"},
+		{chain, otherKey, "", "does not belong"},
+	} {
+		_, err := LoadKeyPair(c.chain, c.key, today)
+		both, ok := errors.AsType[*KeyPairError](err)
+		if !ok {
+			t.Errorf("%v", err)
+			continue
+		}
+		if !says(both.Chain, c.wantChain) || !says(both.Key, c.wantKey) {
+			t.Errorf("chain %v, key %v; want %+v", both.Chain, both.Key, c)
+		}
+		if line := err.Error(); !strings.Contains(line, c.wantChain) || !strings.Contains(line, c.wantKey) || strings.Contains(line, "\n") {
+			t.Errorf("%q, want %+v", line, c)
+		}
+	}
+}
+
+// says reports whether an error has a text; empty stands for no error.
+func says(err error, want string) bool {
+	if want == "" {
+		return err == nil
+	}
+	return err != nil && strings.Contains(err.Error(), want)
+}
+
 func TestErrorsShowAbsolutePaths(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
@@ -123,7 +161,25 @@ func TestErrorsShowAbsolutePaths(t *testing.T) {
 	}
 }
 
-// An operator who may not read a file learns that.
+// An operator who may not read a file learns that, and what to do, as does one
+// whose file has another fault.
+func TestUnreadableHasARemedy(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{fs.ErrPermission, "let the user that this runs as read the file and enter every directory above it"},
+		{fs.ErrNotExist, "correct the path, or put the file there"},
+		{io.ErrUnexpectedEOF, "name the right file"},
+	} {
+		got := unreadable("private key", "/k.pem", &fs.PathError{Op: "open", Path: "/k.pem", Err: c.err}).Error()
+		if want := "private key /k.pem cannot be read: " + c.err.Error() + "; " + c.want; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// It is so with a real file.
 func TestUnreadableFile(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("root reads everything")
@@ -132,7 +188,7 @@ func TestUnreadableFile(t *testing.T) {
 	if err := os.Chmod(key, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadKeyPair(chain, key, today); err == nil || !strings.Contains(err.Error(), key+" cannot be read: permission denied") {
+	if _, err := LoadKeyPair(chain, key, today); err == nil || !strings.Contains(err.Error(), key+" cannot be read: permission denied; let the user") {
 		t.Errorf("%v", err)
 	}
 }

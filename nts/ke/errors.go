@@ -113,14 +113,19 @@ func networkError(what string, err error) *Error {
 		e.Class = ClassCancelled
 	case errors.As(err, &dns):
 		e.Class = ClassDNS
-		if dns.IsTimeout {
-			e.Hint = "no name server answered; check the network and the resolver"
-		} else {
+		switch {
+		case dns.IsNotFound:
 			e.Hint = "check the spelling of the name"
+		case dns.IsTimeout:
+			e.Hint = "no name server answered; check the network and the resolver"
+		default:
+			e.Hint = "check the network and the name servers in /etc/resolv.conf"
 		}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		e.Class = ClassRefused
 		e.Hint = "check the port, and that a key-exchange server runs there"
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+		e.Hint = "check the network connection of this machine"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
 		errors.As(err, &timeout) && timeout.Timeout():
 		e.Class = ClassTimeout
