@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -58,11 +59,15 @@ func (f *flags) run(ctx context.Context) error {
 	return f.serve(ctx, s)
 }
 
-// validate reads what a start or SIGHUP would read, and runs nothing.
+// validate reads what a start or SIGHUP would read, and runs nothing. Like
+// ntp-ctl validate it exits 1 when anything is wrong.
 func (f *flags) validate(cmd *cobra.Command) error {
 	s, err := f.read()
-	if err != nil {
+	switch {
+	case errors.Is(err, errNoConfig):
 		return err
+	case err != nil:
+		return cli.Exit(cli.Failure, err)
 	}
 	for _, w := range s.warnings {
 		fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+w)

@@ -48,10 +48,11 @@ func (e *exam) configuration() {
 }
 
 // warnings passes on what the configuration's own checks find, but for the
-// number of sources, which is measured later.
+// number of sources and who of them can vote, which is measured later.
 func (e *exam) warnings(cfg *config.Config) {
 	for _, w := range cfg.Warnings {
-		if w.Info || w.Key == "synchronization.minimum-agreeing-sources" {
+		never := w.FailsValidate && w.Key == "synchronization.nts-selection"
+		if w.Info || never || w.Key == "synchronization.minimum-agreeing-sources" {
 			continue
 		}
 		e.warn("config", w.Pos.String(), strings.TrimPrefix(w.Key+": ", ": ")+w.Text, "", "")

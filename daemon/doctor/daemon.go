@@ -27,8 +27,14 @@ func (e *exam) running() {
 
 // configured looks whether the sources can be enough at all.
 func (e *exam) configured() {
-	if !e.cfg.CanSteer() {
-		s := &e.cfg.Synchronization
+	s := &e.cfg.Synchronization
+	switch {
+	case len(e.cfg.Sources) == 0:
+	case e.cfg.Expected() > 0 && e.cfg.Voters() == 0:
+		e.fail("quorum", s.At("nts-selection").String(),
+			`nts-selection is "require", and no source with NTS is configured: none has a vote, and the clock is never steered`,
+			"at least one source of mode nts or nts-pool", `add one, or write nts-selection = "outvote"`)
+	case !e.cfg.CanSteer():
 		e.fail("quorum", s.At("minimum-agreeing-sources").String(),
 			fmt.Sprintf("%s configured, and %d must agree: the clock is never steered", sources(e.cfg.Expected()), s.MinimumAgreeingSources),
 			fmt.Sprintf("at least %d sources", s.MinimumAgreeingSources), "add sources, or lower minimum-agreeing-sources")

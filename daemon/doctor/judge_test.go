@@ -157,6 +157,23 @@ func TestTooFewSourcesAreConfigured(t *testing.T) {
 	}
 }
 
+// Sources that cannot vote are not mended by more of them.
+func TestNobodyMayVote(t *testing.T) {
+	for _, n := range []int{1, 4} {
+		e := examOf(t, `nts-selection = "require"`, []string{"a.one.test", "b.two.test", "c.three.test", "d.four.test"}[:n], nil)
+		e.configured()
+		if l, bad := e.report.First(); !bad || len(e.report.Lines) != 1 || l.Status != Fail || l.Subject != "test.toml:2:1" ||
+			!strings.Contains(l.Measured, "no source with NTS is configured") || !strings.Contains(l.Expected, "nts or nts-pool") {
+			t.Errorf("%d sources: %v", n, e.report.Lines)
+		}
+	}
+	e := examOf(t, `nts-selection = "require"`, nil, nil)
+	e.configured()
+	if len(e.report.Lines) != 0 {
+		t.Errorf("without sources there is nothing to ask for: %v", e.report.Lines)
+	}
+}
+
 func TestRegistrable(t *testing.T) {
 	for name, want := range map[string]string{
 		"a.b.example.com": "example.com", "example.com.": "example.com", "ntp.example.co.uk": "example.co.uk", "Example.ORG": "example.org",
