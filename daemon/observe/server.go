@@ -12,9 +12,6 @@ import (
 	"time"
 )
 
-// DefaultPath is where the socket is when the configuration does not say.
-const DefaultPath = "/var/run/ntpd-rs/observe"
-
 const (
 	maxConnections = 8
 	writeTimeout   = 500 * time.Millisecond

@@ -155,6 +155,3 @@ type Row struct {
 	Unanswered     *int       `json:"unanswered_polls"`
 	NotAfter       *time.Time `json:"certificate_expires"`
 }
-
-// Uptime converts a duration for Program.
-func Uptime(d time.Duration) float64 { return d.Seconds() }
