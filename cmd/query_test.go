@@ -49,8 +49,9 @@ func awaitTime(t *testing.T, dir, ntp string) {
 
 func TestQueryAsksARealServer(t *testing.T) {
 	dir, ntp, exchange := ntsServer(t)
-	out, err := ctl(t, dir, "query", "--compare", "--count", "2", "--interval", "10ms", "127.0.0.1:"+ntp, "127.0.0.1:"+ntp)
-	if err != nil || !strings.Contains(out, "All 2 servers agree") || !strings.Contains(out, "2/2") {
+	// Of a few answers the quickest counts: on a busy machine one may be stamped while the program does not get to run.
+	out, err := ctl(t, dir, "query", "--compare", "--count", "8", "--interval", "10ms", "127.0.0.1:"+ntp, "127.0.0.1:"+ntp)
+	if err != nil || !strings.Contains(out, "All 2 servers agree") || !strings.Contains(out, "8/8") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	out, err = ctl(t, dir, "query", "-4", "--nts", "--json", "--ca", keys+"/testca.pem", "localhost:"+exchange)

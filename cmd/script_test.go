@@ -3,7 +3,10 @@
 package cmd_test
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -132,23 +135,28 @@ func certificates(dir string) error {
 }
 
 func freePort(network string) (string, error) {
-	if network == "udp" {
-		c, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			return "", err
+	for range 100 {
+		port := fmt.Sprint(firstPort + rand.IntN(ports))
+		var c io.Closer
+		var err error
+		if network == "udp" {
+			c, err = net.ListenPacket("udp", "127.0.0.1:"+port)
+		} else {
+			c, err = net.Listen("tcp", "127.0.0.1:"+port)
 		}
-		defer c.Close()
-		_, port, err := net.SplitHostPort(c.LocalAddr().String())
-		return port, err
+		if err == nil {
+			return port, c.Close()
+		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
+	return "", errors.New("no port is free")
 }
+
+// Ports for tests, below those that systems give to whoever connects: one of
+// these may be taken between being found free and being used.
+const (
+	firstPort = 15000
+	ports     = 15000
+)
 
 // code runs a command that must exit with a certain code.
 func code(ts *testscript.TestScript, neg bool, args []string) {

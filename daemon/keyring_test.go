@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -16,7 +17,7 @@ import (
 	"github.com/ntpd-go/ntpd-go/proto/cookie"
 )
 
-func open(t *testing.T, path string, log *bytes.Buffer, now time.Time) *keyring {
+func open(t *testing.T, path string, log io.Writer, now time.Time) *keyring {
 	t.Helper()
 	k, err := openKeyring(keyringConfig{
 		path: path, stale: 2, every: time.Hour, entropy: rand.Reader,
