@@ -126,7 +126,7 @@ func (n ntpdrs) status(b *bench, config string) (string, error) {
 	return b.client.Output(lab.Program{Folder: n.folder.Path, Args: []string{"ntp-ctl", "-c", config, "status"}})
 }
 
-// status runs our ntp-ctl.
+// status runs our ntp-ctl, with the layout that theirs has.
 func (o ours) status(b *bench, config string) (string, error) {
-	return b.client.Output(lab.Program{Args: []string{filepath.Join(o.bin, "ntp-ctl"), "status", "-c", config}})
+	return b.client.Output(lab.Program{Args: []string{filepath.Join(o.bin, "ntp-ctl"), "status", "-f", "plain", "-c", config}})
 }
