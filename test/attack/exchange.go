@@ -253,8 +253,14 @@ func slowloris(t *scene.Trial) {
 	var crowd []net.Conn
 	for range 400 {
 		c, err := t.Connect(h, exchangeAddr)
+		if errors.Is(err, syscall.ECONNRESET) {
+			break // one network does not get all places
+		}
 		t.Check(err)
 		crowd = append(crowd, c)
+	}
+	if len(crowd) < 300 {
+		t.Fatal("no crowd: only %d of 400 could connect", len(crowd))
 	}
 	begin := time.Now()
 	t.Eventually(5*time.Second, func() error {
@@ -266,7 +272,7 @@ func slowloris(t *scene.Trial) {
 		c.Close()
 	}
 	t.Alive(d.Process)
-	t.Saw("%d stages end in time, with Error 1 where TLS is up; beside 400 idle clients keys take %v", len(stages), took.Round(time.Millisecond))
+	t.Saw("%d stages end in time, with Error 1 where TLS is up; beside %d idle clients keys take %v", len(stages), len(crowd), took.Round(time.Millisecond))
 }
 
 // clientHello is the beginning of a handshake as it is on the wire.
