@@ -78,6 +78,7 @@ func TestPoolGuideClientFindsServersInDNS(t *testing.T) {
 				{ %[2]s -test.run '^TestNameServer$' & dns=$!
 				%[1]s/ntp-daemon -c time1.toml --no-clock & first=$!
 				%[1]s/ntp-daemon -c time2.toml --no-clock & second=$!
+				until grep -q ':0035 ' /proc/net/udp; do sleep 0.05; done # the name server is there
 				%[1]s/ntp-daemon -c client.toml --no-clock & client=$!
 				trap 'kill $dns $first $second $client; wait' TERM; wait; }`, bin, os.Args[0]))
 			cmd.Env = append(os.Environ(), nameServer+"="+mode)
