@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/daemon/observe"
+	"github.com/ntpd-go/ntpd-go/internal/golden"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -41,21 +42,9 @@ func states(t *testing.T) map[string]*observe.State {
 	return all
 }
 
-func golden(t *testing.T, name string, got []byte) {
+func compare(t *testing.T, name string, got []byte) {
 	t.Helper()
-	path := filepath.Join("testdata/screens", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs; got:\n%s", path, got)
-	}
+	golden.Compare(t, *update, filepath.Join("testdata/screens", name), got)
 }
 
 func TestGoldenScreens(t *testing.T) {
@@ -65,7 +54,7 @@ func TestGoldenScreens(t *testing.T) {
 			if err := writeTable(&b, sc, observe.NewReport(s, at)); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, fmt.Sprintf("%s.%d.txt", name, sc.width), b.Bytes())
+			compare(t, fmt.Sprintf("%s.%d.txt", name, sc.width), b.Bytes())
 		}
 	}
 }

@@ -4,27 +4,11 @@ import (
 	"flag"
 	"os"
 	"testing"
+
+	"github.com/ntpd-go/ntpd-go/internal/golden"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")
-
-// golden compares text with a file, or writes it with -update.
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("differs from %s (go test -update writes it):\n%s", file, got)
-	}
-}
 
 func TestAllProblemsAtOnce(t *testing.T) {
 	const file = "testdata/everything-wrong.toml"
@@ -33,5 +17,5 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, problems := Parse("everything-wrong.toml", data)
-	golden(t, "testdata/everything-wrong.golden", problems.Error()+"\n")
+	golden.Compare(t, *update, "testdata/everything-wrong.golden", []byte(problems.Error()+"\n"))
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ntpd-go/ntpd-go/internal/golden"
 	"github.com/ntpd-go/ntpd-go/proto"
 	"github.com/ntpd-go/ntpd-go/proto/engine"
 )
@@ -53,21 +54,9 @@ func sample() State {
 	return s
 }
 
-func golden(t *testing.T, name string, got []byte) {
+func compare(t *testing.T, name string, got []byte) {
 	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs; got:\n%s", path, got)
-	}
+	golden.Compare(t, *update, filepath.Join("testdata", name), got)
 }
 
 func TestPlainGolden(t *testing.T) {
@@ -76,7 +65,7 @@ func TestPlainGolden(t *testing.T) {
 	if err := WritePlain(&b, &s); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "plain.txt", b.Bytes())
+	compare(t, "plain.txt", b.Bytes())
 }
 
 func TestPrometheusGolden(t *testing.T) {
@@ -85,7 +74,7 @@ func TestPrometheusGolden(t *testing.T) {
 	if err := WritePrometheus(&b, &s); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "prometheus.txt", b.Bytes())
+	compare(t, "prometheus.txt", b.Bytes())
 }
 
 func TestJSONGolden(t *testing.T) {
@@ -93,7 +82,7 @@ func TestJSONGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "state.json", append(b, '\n'))
+	compare(t, "state.json", append(b, '\n'))
 }
 
 func TestPrometheusEscapesLabels(t *testing.T) {

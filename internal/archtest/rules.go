@@ -80,6 +80,7 @@ var Rooms = []Rule{
 	{Package: "internal/compliance"},
 	{Package: "internal/doctest"},
 	{Package: "internal/fuzzall"},
+	{Package: "internal/golden", Testing: true},
 	{Package: "internal/memnet"},
 	{Package: "internal/sbom"},
 	{Package: "internal/testcert", Testing: true},

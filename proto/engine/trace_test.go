@@ -2,30 +2,19 @@ package engine
 
 import (
 	"flag"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/ntpd-go/ntpd-go/internal/golden"
 )
 
 var update = flag.Bool("update", false, "rewrite the traces in testdata")
 
-// golden compares a trace with the one that a person has read.
-func golden(t *testing.T, name, got string) {
+// compare compares a trace with the one that a person has read.
+func compare(t *testing.T, name, got string) {
 	t.Helper()
-	file := filepath.Join("testdata", name+".trace")
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("trace differs from %s; if that is meant, run go test -update\n%s", file, got)
-	}
+	golden.Compare(t, *update, filepath.Join("testdata", name+".trace"), []byte(got))
 }
 
 // Traces stay within the first polls of a source, whose times do not depend on
@@ -37,7 +26,7 @@ func TestTraces(t *testing.T) {
 		w.run(3500 * time.Millisecond) // the name does not resolve yet
 		w.name("time.example", "192.0.2.1", "192.0.2.2")
 		w.run(10 * time.Second)
-		golden(t, "server", w.trace.String())
+		compare(t, "server", w.trace.String())
 	})
 	t.Run("pool", func(t *testing.T) {
 		w := newWorld(t, config(src(ModePool, "pool.example", 2)))
@@ -45,7 +34,7 @@ func TestTraces(t *testing.T) {
 		w.host("192.0.2.3")
 		w.name("pool.example", "192.0.2.1", "192.0.2.2", "192.0.2.3") // .2 is dead
 		w.run(8500 * time.Millisecond)
-		golden(t, "pool", w.trace.String())
+		compare(t, "pool", w.trace.String())
 	})
 	t.Run("nts", func(t *testing.T) {
 		w := newWorld(t, config(src(ModeNTS, "ke.example", 1)))
@@ -59,7 +48,7 @@ func TestTraces(t *testing.T) {
 			return w.establish(a, h, "time.example")
 		}
 		w.run(15 * time.Second)
-		golden(t, "nts", w.trace.String())
+		compare(t, "nts", w.trace.String())
 	})
 	t.Run("nts-pool", func(t *testing.T) {
 		w := newWorld(t, config(src(ModeNTSPool, "pool.example", 3)))
@@ -75,6 +64,6 @@ func TestTraces(t *testing.T) {
 			return w.establish(k, a, "192.0.2.1")
 		}
 		w.run(5 * time.Second)
-		golden(t, "nts-pool", w.trace.String())
+		compare(t, "nts-pool", w.trace.String())
 	})
 }
