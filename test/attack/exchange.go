@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -151,32 +150,11 @@ func arbitraryMessages(t *scene.Trial) {
 	t.Saw("300 messages, %d answered, memory %+d KiB, the next honest client gets keys", answered, (after-before)>>10)
 }
 
-// tenThousand opens connections without waiting for them: those that the backlog has no room for wait in vain, as an
-// attacker's would.
 func tenThousand(t *scene.Trial) {
 	h, d := exchanging(t, "prlimit", "--nofile=64:64")
-	var sockets []int
-	closeAll := func() {
-		for _, fd := range sockets {
-			syscall.Close(fd)
-		}
-		sockets = nil
-	}
-	t.Cleanup(closeAll)
-	t.Check(h.Inside(func() error {
-		for range 10000 {
-			fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
-			if err != nil {
-				return fmt.Errorf("socket %d: %w", len(sockets), err)
-			}
-			sockets = append(sockets, fd)
-			err = syscall.Connect(fd, &syscall.SockaddrInet4{Port: 4460, Addr: [4]byte{127, 0, 0, 1}})
-			if err != nil && !errors.Is(err, syscall.EINPROGRESS) {
-				return err
-			}
-		}
-		return nil
-	}))
+	const crowd = 10000
+	closeAll, refused := t.Crowd(h, exchangeAddr, crowd)
+	t.Check(refused)
 	s := t.Dial(h, "127.0.0.1:123")
 	for range 200 {
 		replies, err := s.Volley([][]byte{scene.Plain()})
@@ -186,7 +164,6 @@ func tenThousand(t *scene.Trial) {
 	}
 	files, err := scene.Descriptors(d.Pid())
 	t.Check(err)
-	opened := len(sockets)
 	closeAll()
 	begin := time.Now()
 	t.Eventually(5*time.Second, func() error {
@@ -194,7 +171,7 @@ func tenThousand(t *scene.Trial) {
 		return err
 	})
 	t.Alive(d.Process)
-	t.Saw("%d connections, %d descriptors in use, no NTP request lost, honest keys %.1f s after the end", opened, files, time.Since(begin).Seconds())
+	t.Saw("%d connections, %d descriptors in use, no NTP request lost, honest keys %.1f s after the end", crowd, files, time.Since(begin).Seconds())
 }
 
 // longestExchange is the time after which every slow client is gone: the configured second, the grace for the answer, the
@@ -203,7 +180,7 @@ const longestExchange = 4 * time.Second
 
 func slowloris(t *scene.Trial) {
 	h, d := exchanging(t)
-	hello := clientHello()
+	hello := scene.ClientHello()
 	stages := map[string]func() (net.Conn, []byte, error){
 		"nothing":          func() (net.Conn, []byte, error) { c, err := t.Connect(h, exchangeAddr); return c, nil, err },
 		"a slow handshake": func() (net.Conn, []byte, error) { c, err := t.Connect(h, exchangeAddr); return c, hello, err },
@@ -273,22 +250,6 @@ func slowloris(t *scene.Trial) {
 	}
 	t.Alive(d.Process)
 	t.Saw("%d stages end in time, with Error 1 where TLS is up; beside %d idle clients keys take %v", len(stages), len(crowd), took.Round(time.Millisecond))
-}
-
-// clientHello is the beginning of a handshake as it is on the wire.
-func clientHello() []byte {
-	here, there := net.Pipe()
-	defer here.Close()
-	defer there.Close()
-	go func() {
-		_ = tls.Client(here, &tls.Config{ServerName: "server.test", NextProtos: []string{nts.ALPN}}).Handshake()
-	}() // fails at the end
-	b := make([]byte, 4096)
-	n, err := there.Read(b)
-	if err != nil {
-		panic(err) // a pipe does not fail
-	}
-	return b[:n]
 }
 
 func wrongTLS(t *scene.Trial) {

@@ -12,15 +12,9 @@
 package main
 
 import (
-	"context"
 	"flag"
-	"fmt"
 	"os"
-	"os/signal"
-	"regexp"
 	"slices"
-	"strings"
-	"syscall"
 
 	"github.com/ntpd-go/ntpd-go/test/lab"
 	"github.com/ntpd-go/ntpd-go/test/scene"
@@ -28,62 +22,24 @@ import (
 
 func main() {
 	lab.Hook()
-	bin := flag.String("bin", "bin", "directory with the commands")
-	p0 := flag.Bool("p0", false, "only the rows that run for every change")
-	pattern := flag.String("run", "", "only rows whose identifier matches this regular expression")
-	parallel := flag.Int("j", 4, "rows that run at the same time")
-	keep := flag.Bool("keep", false, "keep the logs and files of the rows")
-	file := flag.String("write", "", "write the table into this file")
-	flag.Parse()
-	match, err := regexp.Compile("^(" + *pattern + ")")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "attack:", err)
-		os.Exit(64)
+	flags := flag.NewFlagSet("attack", flag.ExitOnError)
+	p0 := flags.Bool("p0", false, "only the rows that run for every change")
+	file := flags.String("write", "", "write the table into this file")
+	suite := scene.Suite{
+		Name: "attack", Rows: rows(),
+		Chosen: func(r scene.Row) bool { return r.P0 || !*p0 },
+		Report: func(results []scene.Result, summary string) error {
+			if *file == "" {
+				return nil
+			}
+			return os.WriteFile(*file, []byte(document(results, summary)), 0o644)
+		},
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	failed, err := run(ctx, *bin, *parallel, *keep, *file, func(r scene.Row) bool {
-		return (r.P0 || !*p0) && match.MatchString(r.ID)
-	})
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "attack:", err)
-		os.Exit(70)
-	}
-	if failed > 0 {
-		os.Exit(1)
-	}
+	os.Exit(suite.Main(flags, os.Args[1:]))
 }
 
-func run(ctx context.Context, bin string, parallel int, keep bool, file string, chosen func(scene.Row) bool) (int, error) {
-	s, err := scene.Open(bin, "attack")
-	if err != nil {
-		return 0, err
-	}
-	all := rows()
-	all = slices.DeleteFunc(all, func(r scene.Row) bool { return !chosen(r) })
-	if len(all) == 0 {
-		return 0, fmt.Errorf("no row matches")
-	}
-	results := s.Run(ctx, all, parallel)
-	line, failed := scene.Summary(results)
-	if file != "" {
-		if err := os.WriteFile(file, []byte(document(results, line)), 0o644); err != nil {
-			return failed, err
-		}
-	}
-	if keep || failed > 0 {
-		fmt.Println("logs and files of the rows are in", s.Dir)
-	} else if err := s.Close(); err != nil {
-		return failed, err
-	}
-	fmt.Println(line)
-	return failed, nil
-}
-
-// rows are all rows, in the order of their identifiers.
+// rows are all rows.
 func rows() []scene.Row {
-	all := slices.Concat(serverRows, protectedRows, clientRows, kissRows, exchangeRows, hostileRows, localRows, storeRows,
+	return slices.Concat(serverRows, protectedRows, clientRows, kissRows, exchangeRows, hostileRows, localRows, limitRows, storeRows,
 		timeRows, networkRows, poolRows, provedRows)
-	slices.SortFunc(all, func(a, b scene.Row) int { return strings.Compare(a.ID, b.ID) })
-	return all
 }

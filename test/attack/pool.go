@@ -224,25 +224,7 @@ func poolCrowd(t *scene.Trial) {
 	if slow > 5*time.Second || stalled.Load() == 0 {
 		t.Fatal("a client waited %v, %d clients were given to the source that hangs", slow, stalled.Load())
 	}
-	var sockets []int
-	closeAll := func() {
-		for _, fd := range sockets {
-			syscall.Close(fd)
-		}
-		sockets = nil
-	}
-	t.Cleanup(closeAll)
-	t.Check(h.Inside(func() error {
-		for range 10000 {
-			fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
-			if err != nil {
-				return err
-			}
-			sockets = append(sockets, fd)
-			_ = syscall.Connect(fd, &syscall.SockaddrInet4{Port: 4460, Addr: [4]byte{127, 0, 0, 4}}) // under way, or refused
-		}
-		return nil
-	}))
+	closeAll, _ := t.Crowd(h, poolAddr, 10000) // some may be refused
 	t.Pause(time.Second)
 	t.Alive(p)
 	memory, err := scene.Memory(p.Pid())

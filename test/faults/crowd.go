@@ -98,7 +98,7 @@ func idlers(t *scene.Trial) {
 
 func damagedHandshakes(t *scene.Trial) {
 	h, d := serving(t)
-	hello := recordHello()
+	hello := scene.ClientHello()
 	random := rand.New(rand.NewPCG(15, 1))
 	before, err := scene.CPU(d.Pid())
 	t.Check(err)
@@ -140,22 +140,6 @@ func damagedHandshakes(t *scene.Trial) {
 		t.Fatal("%d connections stay, %v of processor time each", stays, each)
 	}
 	t.Saw("1,000 damaged handshakes, all closed, %v of processor time each", each)
-}
-
-// recordHello is the beginning of a handshake as it is on the wire.
-func recordHello() []byte {
-	here, there := net.Pipe()
-	defer here.Close()
-	defer there.Close()
-	go func() {
-		_ = tls.Client(here, &tls.Config{ServerName: "server.test", NextProtos: []string{nts.ALPN}}).Handshake()
-	}() // fails at the end
-	b := make([]byte, 4096)
-	n, err := there.Read(b)
-	if err != nil {
-		panic(err) // a pipe does not fail
-	}
-	return b[:n]
 }
 
 // flood sends datagrams as fast as it can until the returned function is called.
