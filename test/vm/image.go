@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -53,6 +52,9 @@ func build(dir string, o options) (*image, error) {
 	if err := addGuest(&a, dir, folder); err != nil {
 		return nil, err
 	}
+	if err := addClockTests(&a, dir); err != nil {
+		return nil, err
+	}
 	if err := addModules(&a, folder, unpacked); err != nil {
 		return nil, err
 	}
@@ -96,10 +98,8 @@ func kernelPackage(f *lab.Folder) (string, error) {
 
 func addGuest(a *archive, dir string, f *lab.Folder) error {
 	program := filepath.Join(dir, "guest")
-	build := exec.Command("go", "build", "-trimpath", "-o", program, "github.com/ntpd-go/ntpd-go/test/vm/guest")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the guest: %w\n%s", err, out)
+	if err := compile("build", "-trimpath", "-o", program, "github.com/ntpd-go/ntpd-go/test/vm/guest"); err != nil {
+		return err
 	}
 	if err := addFile(a, "init", program, 0o755); err != nil {
 		return err

@@ -23,7 +23,7 @@ func scenarios(long bool) []scenario {
 		story = 5 * time.Minute
 	}
 	return []scenario{
-		{"boot", 2 * time.Minute, boots},
+		{"boot", 4 * time.Minute, boots},
 		{"steer", 4 * time.Minute, steers},
 		{"readme", 5 * time.Minute, transcript},
 		{"life", 8 * time.Minute, lives},
@@ -47,7 +47,8 @@ func (s scenario) play(ctx context.Context, img *image, dir string) (string, err
 	return s.prove(ctx, m)
 }
 
-// boots proves the machine itself: a clock of its own that can be set while the host's stays, and a network.
+// boots proves the machine itself: a clock of its own that can be set while the host's stays and that obeys package clock,
+// and a network.
 func boots(ctx context.Context, m *machine) (string, error) {
 	version, err := m.run(ctx, "/bin/cat", "/proc/sys/kernel/osrelease")
 	if err != nil {
@@ -82,5 +83,9 @@ func boots(ctx context.Context, m *machine) (string, error) {
 	if err != nil || ping.Code != 0 {
 		return "", fmt.Errorf("guest does not reach its host: %w %s", err, ping.Output)
 	}
-	return "Linux " + strings.TrimSpace(version.Output) + " with its own clock and network", nil
+	tests, err := obeys(ctx, m)
+	if err != nil {
+		return "", err
+	}
+	return "Linux " + strings.TrimSpace(version.Output) + " with its own clock and network; " + tests, nil
 }

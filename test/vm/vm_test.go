@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -24,6 +25,14 @@ func TestInOrder(t *testing.T) {
 	}
 	if inOrder("a b c", "c", "a") == nil || inOrder("a", "a", "a") == nil {
 		t.Error("order does not matter")
+	}
+}
+
+func TestPassedTests(t *testing.T) {
+	log := "=== RUN   TestA\n    a_test.go:1: --- PASS: TestX (0.00s)\n--- PASS: TestA (0.01s)\n    --- PASS: TestA/inner (0.00s)\n" +
+		"--- SKIP: TestB (0.00s)\n--- FAIL: TestC (0.00s)\n--- PASS: TestD (1.00s)\nPASS\n"
+	if got := passedTests(log); !slices.Equal(got, []string{"TestA", "TestD"}) {
+		t.Errorf("got %q", got)
 	}
 }
 
