@@ -4,8 +4,10 @@
 //
 //	go run ./test/soak -duration 1h -seed 1
 //
-// It prints a line a minute, ends with `N passed, N failed, N skipped`, and exits with 1 unless the memory, descriptors and
-// threads of the client stayed flat, its clock within half the delays that were put in its way, and all was well at the end.
+// The client serves NTP and keys as well, so that one daemon lives through everything. Four times a second its clock is
+// compared with the server's. The soak prints a line a minute, ends with `N passed, N failed, N skipped`, and exits with 1
+// unless the memory, descriptors, threads and goroutines of the client stayed flat, its clock within the error bound that it
+// published at that moment, and all was well at the end.
 package main
 
 import (
@@ -65,6 +67,7 @@ const (
 	mostMemory      = 12 << 20
 	mostDescriptors = 6
 	mostThreads     = 6
+	moreGoroutines  = 12 // than a client has that has just begun: an exchange under way, a connection that is closing
 )
 
 // usage is what a program holds.
@@ -93,7 +96,22 @@ type world struct {
 	relay  *relay.Relay
 	random *rand.Rand
 	events map[string]int
+	watch  *watch
 }
+
+// The client is a server too: what strangers do to servers is done to it by turns.
+const (
+	clientNTP  = "127.0.0.5:123"
+	clientKeys = "127.0.0.5:4460"
+	clientText = `
+[[server]]
+listen = "127.0.0.5:123"
+[[nts-ke-server]]
+listen = "127.0.0.5:4460"
+certificate-chain-path = "/run/lab/server.chain.pem"
+private-key-path = "/run/lab/server.key"
+`
+)
 
 const serverText = "[keyset]\nkey-storage-path = \"/run/lab/keys\"\nkey-rotation-interval = 60\n"
 
@@ -104,9 +122,15 @@ func soak(t *scene.Trial, duration time.Duration, seed uint64) {
 	w.relay, err = relay.Start(relay.Config{Listen: "127.0.0.2:123", Target: scene.At("127.0.0.1:123"), Seed: seed, Inside: w.host.Inside})
 	t.Check(err)
 	t.Cleanup(func() { w.relay.Close() })
-	w.client = t.Daemon(w.host, "client", scene.Client+scene.NTS("server.test"))
+	w.client = t.Daemon(w.host, "client", scene.Client+scene.NTS("server.test")+clientText)
 	w.well()
 	t.Control("the client follows the server by way of the relay")
+	young := t.Daemon(w.host, "young", scene.Client+scene.NTS("server.test")+strings.ReplaceAll(clientText, "127.0.0.5", "127.0.0.6"))
+	t.Synchronised(young, 30*time.Second)
+	fewest, err := goroutines(young)
+	t.Check(err)
+	w.watch = watchClock(w.host)
+	t.Cleanup(w.watch.end)
 	t.Pause(min(duration/10, time.Minute))
 	warm := measure(t, w.client)
 	worst, last := warm, time.Now()
@@ -117,9 +141,10 @@ func soak(t *scene.Trial, duration time.Duration, seed uint64) {
 		worst.memory, worst.descriptors, worst.threads = max(worst.memory, now.memory), max(worst.descriptors, now.descriptors), max(worst.threads, now.threads)
 		if time.Since(last) > time.Minute {
 			last = time.Now()
-			fmt.Printf("%8s  client %d KiB, %d descriptors, %d threads; %v\n", time.Since(begin).Round(time.Second), now.memory>>10, now.descriptors, now.threads, w.events)
+			fmt.Printf("%8s  client %d KiB, %d descriptors, %d threads; %v; %v\n", time.Since(begin).Round(time.Second), now.memory>>10, now.descriptors, now.threads, w.watch, w.events)
 		}
 	}
+	t.Check(w.watch.judge(duration))
 	end := measure(t, w.client)
 	if end.memory-warm.memory > mostMemory || end.descriptors-warm.descriptors > mostDescriptors || end.threads-warm.threads > mostThreads {
 		t.Fatal("the client grew from %+v to %+v", warm, end)
@@ -128,6 +153,13 @@ func soak(t *scene.Trial, duration time.Duration, seed uint64) {
 	if most := 60 + 30*int(duration/time.Minute); lines > most {
 		t.Fatal("the client wrote %d lines of log", lines)
 	}
+	most, err := goroutines(w.client)
+	t.Check(err)
+	if most > fewest+moreGoroutines {
+		t.Fatal("the client has %d goroutines at the end; a young one has %d", most, fewest)
+	}
+	t.Saw("%v", w.watch)
+	t.Saw("%d goroutines, as a young client has %d", most, fewest)
 	t.Saw("%v; memory %d → %d KiB (at most %d), descriptors %d → %d, threads %d → %d, %d lines of log", w.events,
 		warm.memory>>10, end.memory>>10, worst.memory>>10, warm.descriptors, end.descriptors, warm.threads, end.threads, lines)
 }
@@ -164,7 +196,7 @@ func (w *world) fault() {
 			t.Check(w.client.Signal(syscall.SIGCONT))
 		}},
 		{"flood", func() {
-			s, garbage := t.Dial(w.host, "127.0.0.1:123"), scene.Random(200)
+			s, garbage := t.Dial(w.host, w.either("127.0.0.1:123", clientNTP)), scene.Random(200)
 			for end := time.Now().Add(seconds); time.Now().Before(end); {
 				garbage[0]++
 				_, _ = s.Write(garbage) // the server may refuse it
@@ -172,8 +204,9 @@ func (w *world) fault() {
 			s.Close()
 		}},
 		{"crowd", func() {
+			to := w.either("127.0.0.1:4460", clientKeys)
 			for range 300 {
-				if c, err := t.Connect(w.host, "127.0.0.1:4460"); err == nil {
+				if c, err := t.Connect(w.host, to); err == nil {
 					_, _ = c.Write(scene.Random(w.random.IntN(600)))
 					defer c.Close()
 				}
@@ -184,6 +217,14 @@ func (w *world) fault() {
 	w.events[f.name]++
 	f.run()
 	t.Check(w.client.Unmoved(delay.Seconds()))
+}
+
+// either is one of two addresses.
+func (w *world) either(a, b string) string {
+	if w.random.IntN(2) == 0 {
+		return a
+	}
+	return b
 }
 
 // between has the relay do something for a time.
