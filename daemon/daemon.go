@@ -297,8 +297,11 @@ func (d *daemon) state() observe.State {
 // keyExchangeOutcome logs what a client of a key-exchange server caused.
 func (d *daemon) keyExchangeOutcome(o ke.Outcome) {
 	level := slog.LevelDebug
-	if o.Kind == ke.AcceptFailed {
+	switch o.Kind {
+	case ke.AcceptFailed:
 		level = slog.LevelWarn
+	case ke.Panicked:
+		level = slog.LevelError // a fault of ours
 	}
 	d.Strange.Log(context.Background(), level, "NTS key exchange: "+o.Kind.String(), "source_address", o.Remote.String(), "detail", o.Detail)
 }

@@ -121,7 +121,8 @@ func (f *Front) Serve(ctx context.Context) error {
 		wait = acceptWaitMin
 		config := configs.next()
 		hands.give(ctx, &connections, func() {
-			p := f.greet(ctx, conn, config)
+			var p *Peer
+			f.guard(conn, func() { p = f.greet(ctx, conn, config) })
 			if p == nil {
 				conn.Close()
 				<-free
@@ -131,10 +132,12 @@ func (f *Front) Serve(ctx context.Context) error {
 				defer func() { <-free }()
 				defer conn.Close()
 				defer p.release()
-				f.Handle(ctx, p)
-				p.close()
+				f.guard(conn, func() {
+					f.Handle(ctx, p)
+					p.close()
+				})
 			}
-			if p.asksWithin(quickly) {
+			if p.quick {
 				serve()
 				return
 			}
@@ -226,10 +229,15 @@ func (f *Front) greet(ctx context.Context, conn net.Conn, config *tls.Config) *P
 		grace:   cmp.Or(f.Drain, stopGrace),
 	}
 	p.release = context.AfterFunc(ctx, p.stop)
+	through := false
+	defer func() {
+		if !through {
+			p.release()
+		}
+	}()
 	p.startExchange()
 	p.hurry(f.Handshake)
 	if err := p.tls.Handshake(); err != nil {
-		p.release()
 		f.Outcome(Outcome{HandshakeFailed, p.remote, fmt.Sprintf("%.200q", err.Error())})
 		return nil
 	}
@@ -240,7 +248,6 @@ func (f *Front) greet(ctx context.Context, conn net.Conn, config *tls.Config) *P
 	// Go accepts a client that offers no application protocol at all. The
 	// first generation of pools does that, with its certificate.
 	if p.state.NegotiatedProtocol != nts.ALPN && (f.Leaf == nil || !f.Leaf(p.Leaf)) {
-		p.release()
 		f.Outcome(Outcome{NoALPN, p.remote, ""})
 		p.close()
 		return nil
@@ -250,6 +257,8 @@ func (f *Front) greet(ctx context.Context, conn net.Conn, config *tls.Config) *P
 	if by := time.Now().Add(f.Request); f.Request > 0 && by.Before(p.asking) {
 		p.asking = by
 	}
+	p.quick = p.asksWithin(quickly)
+	through = true
 	return p
 }
 

@@ -30,6 +30,7 @@ const (
 	KeepAliveRefused                 // a pool wanted to stay, all such places are taken
 	KeepAliveEnded                   // a kept connection ended: closed or idle too long
 	Shed                             // closed at once: too many are open, and its network has its share
+	Panicked                         // a fault of ours ended it; the detail says where
 )
 
 // String is the kind's name for logs and metrics.
@@ -38,7 +39,7 @@ func (k Kind) String() string {
 		"key-exchange", "fixed-key", "information", "names", "no-protocol", "no-algorithm",
 		"unrecognized-critical-record", "bad-request", "internal-error", "request-timeout",
 		"handshake-failed", "no-alpn", "write-failed", "accept-failed",
-		"keep-alive-refused", "keep-alive-ended", "shed",
+		"keep-alive-refused", "keep-alive-ended", "shed", "panicked",
 	}
 	if int(k) < len(names) {
 		return names[k]
@@ -47,7 +48,7 @@ func (k Kind) String() string {
 }
 
 // Kinds is the number of kinds, for an array of counters.
-const Kinds = int(Shed) + 1
+const Kinds = int(Panicked) + 1
 
 // Outcome reports what happened on one connection. It is a plain value.
 type Outcome struct {

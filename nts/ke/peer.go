@@ -30,6 +30,7 @@ type Peer struct {
 
 	release func() bool   // of what stops it with the server
 	grace   time.Duration // that it has then
+	quick   bool          // it asked soon after its handshake
 	asking  time.Time     // when the first request must be there
 
 	mu      sync.Mutex

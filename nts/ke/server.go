@@ -108,6 +108,11 @@ func (s *Server) Serve(ctx context.Context) error {
 // handle serves the requests of one connection: one, or several of a pool.
 func (s *Server) handle(ctx context.Context, p *Peer) {
 	kept := false
+	defer func() {
+		if kept {
+			<-s.kept
+		}
+	}()
 	for {
 		if stay := s.exchange(p, &kept); !stay {
 			break
@@ -116,9 +121,6 @@ func (s *Server) handle(ctx context.Context, p *Peer) {
 			s.report(KeepAliveEnded, p, nil)
 			break
 		}
-	}
-	if kept {
-		<-s.kept
 	}
 }
 

@@ -26,14 +26,15 @@ const (
 	Shed                           // turned away at the door
 	BadProxyHeader                 // came from a balancer that does not say whom it stands for
 	ClientLeft                     // gone before its answer
-	outcomes        = int(ClientLeft) + 1
+	Panicked                       // a fault of ours ended it
+	outcomes        = int(Panicked) + 1
 )
 
 // String is the outcome's name for logs and metrics.
 func (o Outcome) String() string {
 	names := [outcomes]string{
 		"served", "no-overlap", "no-source", "source-failed", "repeated", "bad-request", "unrecognized-critical-record",
-		"request-timeout", "handshake-failed", "no-alpn", "shed", "bad-proxy-header", "client-left",
+		"request-timeout", "handshake-failed", "no-alpn", "shed", "bad-proxy-header", "client-left", "panicked",
 	}
 	if int(o) >= len(names) {
 		return "invalid"
@@ -90,10 +91,14 @@ func (p *Pool) count(o Outcome, from netip.Addr, source string, took time.Durati
 	}
 }
 
-// outcomeOf is the outcome for what happens before a request was read.
+// outcomeOf is the outcome for what happens outside of a request.
 func outcomeOf(k ke.Kind) Outcome {
-	if k == ke.NoALPN {
+	switch k {
+	case ke.NoALPN:
 		return NoALPN
+	case ke.Panicked:
+		return Panicked
+	default:
+		return HandshakeFailed
 	}
-	return HandshakeFailed
 }

@@ -314,6 +314,10 @@ func (p *Pool) outcome(o ke.Outcome) {
 		return
 	}
 	p.count(outcomeOf(o.Kind), o.Remote.Addr(), "", 0)
+	if o.Kind == ke.Panicked {
+		p.broker.strange.Error("a fault of this program ended a connection; please report it", "source_address", o.Remote, "detail", o.Detail)
+		return
+	}
 	p.broker.strange.Debug("NTS Pool KE failed", "source_address", o.Remote, "reason", o.Kind, "detail", o.Detail)
 }
 

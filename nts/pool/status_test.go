@@ -108,7 +108,7 @@ func TestOutcomeNames(t *testing.T) {
 		}
 		seen[o.String()] = true
 	}
-	if Outcome(outcomes).String() != "invalid" || outcomeOf(ke.NoALPN) != NoALPN || outcomeOf(ke.HandshakeFailed) != HandshakeFailed {
+	if Outcome(outcomes).String() != "invalid" || outcomeOf(ke.NoALPN) != NoALPN || outcomeOf(ke.Panicked) != Panicked || outcomeOf(ke.HandshakeFailed) != HandshakeFailed {
 		t.Error("names that do not exist")
 	}
 }
