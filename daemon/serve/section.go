@@ -15,15 +15,21 @@ type section struct {
 	Section
 	only6    bool // IPv4 on this port is another section's
 	counters []server.Counters
-	said     string // why it is not served, as said last
+	tallies  []*server.Tally // one for each worker; nil without a census
+	said     string          // why it is not served, as said last
 
 	mu      sync.Mutex
 	sockets []*netio.ServerSocket
 }
 
-func newSection(cfg Section, all []Section) *section {
+func newSection(cfg Section, all []Section, census *server.Census) *section {
 	cfg.Workers = max(cfg.Workers, 1)
-	s := &section{Section: cfg, counters: make([]server.Counters, cfg.Workers)}
+	s := &section{Section: cfg, counters: make([]server.Counters, cfg.Workers), tallies: make([]*server.Tally, cfg.Workers)}
+	for i := range s.tallies {
+		if census != nil {
+			s.tallies[i] = census.Tally()
+		}
+	}
 	for i := range all {
 		other := all[i].Listen
 		s.only6 = s.only6 || other.Port() == cfg.Listen.Port() && other.Addr().Unmap() == netip.IPv4Unspecified()
@@ -84,7 +90,7 @@ func (s *section) serve(cfg *Config) error {
 	}
 	errs := make(chan error, len(sockets))
 	for i, one := range sockets {
-		w := newWorker(one, s.Policy, &s.counters[i], cfg)
+		w := newWorker(one, s.Policy, &s.counters[i], s.tallies[i], cfg)
 		go func() { errs <- w.run() }()
 	}
 	first := <-errs

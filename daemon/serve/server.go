@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ntpd-go/ntpd-go/proto"
 	"github.com/ntpd-go/ntpd-go/proto/cookie"
 	"github.com/ntpd-go/ntpd-go/proto/server"
 )
@@ -30,6 +31,7 @@ type Config struct {
 	Clock    Clock
 	Snapshot *atomic.Pointer[server.TimeSnapshot] // nil inside: unsynchronised
 	Keys     *atomic.Pointer[cookie.Keyset]       // nil inside: no NTS
+	Census   *server.Census                       // of the clients; nil: none
 	Entropy  io.Reader                            // cryptographically secure, for goroutines
 	Log      *slog.Logger
 }
@@ -48,7 +50,7 @@ const retryInterval = time.Second
 func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, retry: retryInterval}
 	for i := range cfg.Sections {
-		s.sections = append(s.sections, newSection(cfg.Sections[i], cfg.Sections))
+		s.sections = append(s.sections, newSection(cfg.Sections[i], cfg.Sections, cfg.Census))
 	}
 	return s
 }
@@ -116,6 +118,27 @@ func (s *Server) Drops() []uint64 {
 		drops[i] = sec.dropped()
 	}
 	return drops
+}
+
+// Clients returns who asked, whatever address was asked, the most frequent
+// first, and the moment that its times count up to. There is nothing without a
+// census. It may be called at any time.
+func (s *Server) Clients() ([]server.Client, proto.Instant) {
+	now := boottime()
+	return server.Clients(now, s.tallies()...), now
+}
+
+// Distinct returns about how many different clients asked in the last hour; ok
+// is false without a census. It may be called at any time.
+func (s *Server) Distinct() (n uint64, ok bool) {
+	return server.Distinct(boottime(), s.tallies()...), s.cfg.Census != nil
+}
+
+func (s *Server) tallies() (all []*server.Tally) {
+	for _, sec := range s.sections {
+		all = append(all, sec.tallies...)
+	}
+	return all
 }
 
 // keep has a section served until the context ends: it opens its sockets

@@ -3,6 +3,7 @@ package serve
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -224,7 +225,11 @@ func one(t *testing.T, clock Clock) (w *worker, c *net.UDPConn) {
 	}
 	t.Cleanup(func() { socket.Close() })
 	cfg := config(t, clock)
-	return newWorker(socket, policy, new(server.Counters), &cfg), dial(t, at("127.0.0.1", socket.Local()))
+	census, err := server.NewCensus(server.ScopeNetwork, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newWorker(socket, policy, new(server.Counters), census.Tally(), &cfg), dial(t, at("127.0.0.1", socket.Local()))
 }
 
 // TestBatches: more requests than fit a batch, and many more than leave

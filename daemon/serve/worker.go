@@ -27,14 +27,16 @@ type worker struct {
 	snapshot  *atomic.Pointer[server.TimeSnapshot]
 	keys      *atomic.Pointer[cookie.Keyset]
 	counters  *server.Counters
+	tally     *server.Tally
 
 	batch    *netio.ServerBatch
+	verdicts [batchLen]server.Verdict
 	now      func() proto.Timestamp // readClock, made once
 	transmit proto.Timestamp        // the latest transmit timestamp
 	oldest   proto.Timestamp        // that of the first response in the queue
 }
 
-func newWorker(socket *netio.ServerSocket, policy server.Config, counters *server.Counters, cfg *Config) *worker {
+func newWorker(socket *netio.ServerSocket, policy server.Config, counters *server.Counters, tally *server.Tally, cfg *Config) *worker {
 	w := &worker{
 		socket:    socket,
 		responder: server.New(policy, cfg.Entropy),
@@ -43,6 +45,7 @@ func newWorker(socket *netio.ServerSocket, policy server.Config, counters *serve
 		snapshot:  cfg.Snapshot,
 		keys:      cfg.Keys,
 		counters:  counters,
+		tally:     tally,
 		batch:     netio.NewServerBatch(batchLen),
 	}
 	w.now = w.readClock
@@ -70,18 +73,31 @@ func (w *worker) serve() error {
 		w.answer(i, snapshot, keys, mono)
 	}
 	w.flush()
+	w.remember(n, mono)
 	return nil
+}
+
+// remember counts who asked, when the answers have left.
+func (w *worker) remember(n int, mono proto.Instant) {
+	if w.tally == nil {
+		return
+	}
+	for i := range n {
+		w.tally.Count(mono, w.batch.Datagram(i).From.Addr(), w.verdicts[i])
+	}
 }
 
 // answer makes the response to one request and queues it.
 func (w *worker) answer(i int, snapshot *server.TimeSnapshot, keys *cookie.Keyset, mono proto.Instant) {
 	d := w.batch.Datagram(i)
 	if d.Group {
+		w.verdicts[i] = server.WrongTarget
 		w.counters.Count(server.WrongTarget)
 		return
 	}
 	q := server.Request{Payload: d.Payload, From: d.From, To: d.To, Rx: w.rx.convert(d.Stamp), Mono: mono}
 	response, verdict := w.responder.Respond(w.batch.Buffer(i), q, snapshot, keys, w.now)
+	w.verdicts[i] = verdict
 	w.counters.Count(verdict)
 	if !verdict.Answered() {
 		return

@@ -40,7 +40,7 @@ var Rooms = []Rule{
 	{Package: "proto/kalman", Pure: true, Exact: true, Internal: []string{"proto", "proto/exact"}},
 	{Package: "proto/khronos", Pure: true, Exact: true, Internal: []string{"proto"}},
 	{Package: "proto/client", Pure: true, Exact: true, Internal: []string{"proto", "proto/aead", "proto/cookie", "proto/kalman"}},
-	{Package: "proto/server", Pure: true, Exact: true, Internal: []string{"proto", "proto/aead", "proto/cookie"}, Std: []string{"sync/atomic"}},
+	{Package: "proto/server", Pure: true, Exact: true, Internal: []string{"proto", "proto/aead", "proto/cookie", "proto/exact"}, Std: []string{"sync/atomic"}},
 	{Package: "proto/engine", Pure: true, Exact: true, Internal: []string{"proto", "proto/aead", "proto/client", "proto/kalman", "proto/khronos", "proto/srv"}},
 	{Package: "nts", Pure: true, Internal: []string{"proto", "proto/aead"}},
 	{Package: "daemon/config", Pure: true, Internal: []string{"proto"}},
