@@ -14,7 +14,7 @@ import (
 
 // watch compares the client's clock with the server's, all the time and from outside, and holds the difference against
 // the error bound that the client's own replies publish: half its root delay plus its root dispersion (RFC 5905, section
-// 10). The two questions add half of their own delays.
+// 10). The two questions add half of their own delays; those that a busy machine delayed by more tell nothing.
 type watch struct {
 	host       *lab.Host
 	stop, done chan struct{}
@@ -55,8 +55,11 @@ func (w *watch) compare() {
 		}
 		return nil
 	})
-	const unsynchronised = 3
-	if err != nil || a[0].Leap == unsynchronised || a[1].Leap == unsynchronised || (a[2].Offset-a[0].Offset).Abs() > a[0].Delay/2+a[2].Delay/2 {
+	const (
+		unsynchronised = 3
+		tells          = 4 * time.Millisecond
+	)
+	if err != nil || a[0].Delay+a[1].Delay > tells || a[0].Leap == unsynchronised || a[1].Leap == unsynchronised || (a[2].Offset-a[0].Offset).Abs() > a[0].Delay/2+a[2].Delay/2 {
 		return // one of them is down, stands still, or says that it does not know the time
 	}
 	wrong := (a[1].Offset - a[0].Offset).Abs()
