@@ -34,7 +34,10 @@ type Options struct {
 	Clock  clock.Clock
 	// ClockName says which clock it is: ClockSystem or ClockSoftware.
 	ClockName string
-	Log       *slog.Logger
+	// Workers is how many sockets answer at each address of the NTP server; 0
+	// means one.
+	Workers int
+	Log     *slog.Logger
 	// Strange logs what strangers can cause, a few lines a minute.
 	Strange *slog.Logger
 	// Confine gives up what is not needed once all is bound and read; nil
@@ -124,7 +127,7 @@ func (d *daemon) prepareServers(ctx context.Context) error {
 	if err != nil {
 		return cli.Exit(cli.Software, err)
 	}
-	if d.ntp, err = newServer(d.Config, d.Clock, &d.snapshot, d.keys, d.Log); err != nil {
+	if d.ntp, err = d.newServer(); err != nil {
 		return err
 	}
 	for range d.Config.NTSKEServers {

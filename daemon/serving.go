@@ -4,9 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
-	"runtime"
-	"sync/atomic"
 
 	"github.com/ntpd-go/ntpd-go/clock"
 	"github.com/ntpd-go/ntpd-go/daemon/config"
@@ -33,13 +30,14 @@ func timeSnapshot(s *engine.Snapshot, precision int8) *server.TimeSnapshot {
 }
 
 // maxWorkers bounds the sockets that share an address, of which there is one for
-// each processor: each holds memory for a batch of requests.
+// each worker: each holds memory for a batch of requests.
 const maxWorkers = 16
 
 // newServer makes the NTP server of all [[server]] sections and binds their
 // addresses.
-func newServer(c *config.Config, clk clock.Clock, snapshot *atomic.Pointer[server.TimeSnapshot], keys *keyring, log *slog.Logger) (*serve.Server, error) {
-	cfg := serve.Config{Clock: clk, Snapshot: snapshot, Keys: &keys.current, Entropy: rand.Reader, Log: log}
+func (d *daemon) newServer() (*serve.Server, error) {
+	c := d.Config
+	cfg := serve.Config{Clock: d.Clock, Snapshot: &d.snapshot, Keys: &d.keys.current, Entropy: rand.Reader, Log: d.Log}
 	for i := range c.Servers {
 		policy, err := serverPolicy(&c.Servers[i])
 		if err != nil {
@@ -47,7 +45,7 @@ func newServer(c *config.Config, clk clock.Clock, snapshot *atomic.Pointer[serve
 		}
 		cfg.Sections = append(cfg.Sections, serve.Section{
 			Listen: c.Servers[i].Listen, Where: c.Servers[i].At("listen").String(), Policy: policy,
-			Workers: min(runtime.GOMAXPROCS(0), maxWorkers),
+			Workers: min(max(1, d.Workers), maxWorkers),
 		})
 	}
 	s := serve.New(cfg)

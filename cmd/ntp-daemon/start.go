@@ -28,6 +28,7 @@ func start(ctx context.Context, f *flags) error {
 		return cli.Exit(cli.Config, err)
 	}
 	setMemory(cfg)
+	workers := setProcessors(cfg)
 	log, err := openLog(cfg, f.logLevel)
 	if err != nil {
 		return err
@@ -50,6 +51,7 @@ func start(ctx context.Context, f *flags) error {
 	defer closeClock(clk, log.Logger)
 	return daemon.Run(ctx, daemon.Options{
 		Confine: confiner(cfg, f, name, log.Logger),
+		Workers: workers,
 		Config:  cfg, Clock: clk, ClockName: name, Log: log.Logger, Strange: log.Limited(), Notify: os.Getenv("NOTIFY_SOCKET"),
 		Load: func(added string) (*config.Config, error) { return reread(f.config, added) }, Reload: reload,
 	})

@@ -35,6 +35,7 @@ type ServerSocket struct {
 	wildcard bool // bound to all addresses: say which one answers
 	single   bool // the kernel refuses recvmmsg and sendmmsg
 	dropped  atomic.Uint32
+	closed   atomic.Bool
 }
 
 // Dropped is how many requests the kernel dropped for want of room in the
@@ -59,7 +60,7 @@ func OpenServer(cfg ServerConfig) (*ServerSocket, error) {
 	if addr.Is4() {
 		family = unix.AF_INET
 	}
-	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_UDP)
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.IPPROTO_UDP)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
@@ -75,7 +76,7 @@ func OpenServer(cfg ServerConfig) (*ServerSocket, error) {
 	return newServerSocket(fd, addr)
 }
 
-// newServerSocket hands a bound descriptor to the runtime's poller.
+// newServerSocket takes a bound descriptor that blocks.
 func newServerSocket(fd int, addr netip.Addr) (*ServerSocket, error) {
 	s := &ServerSocket{wildcard: addr.IsUnspecified(), file: os.NewFile(uintptr(fd), "ntp server")}
 	name, err := unix.Getsockname(fd)
@@ -100,7 +101,13 @@ func newServerSocket(fd int, addr netip.Addr) (*ServerSocket, error) {
 func (s *ServerSocket) Local() netip.AddrPort { return s.local }
 
 // Close closes the socket and ends a Receive that waits on it.
-func (s *ServerSocket) Close() error { return s.file.Close() }
+func (s *ServerSocket) Close() error {
+	s.closed.Store(true)
+	// Whoever waits in the kernel holds the descriptor. Linux wakes him although
+	// it says that the socket is not connected.
+	_ = s.raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+	return s.file.Close()
+}
 
 // prepareServer sets the options of an unbound socket. Options that the socket
 // can serve without are asked for and no more.

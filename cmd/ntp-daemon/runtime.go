@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/ntpd-go/ntpd-go/daemon/config"
@@ -20,4 +21,18 @@ func setMemory(cfg *config.Config) {
 	if os.Getenv("GOGC") == "" && len(cfg.NTSKEServers) > 0 {
 		debug.SetGCPercent(collectAt)
 	}
+}
+
+// setProcessors returns how many workers an address of the NTP server is worth,
+// and makes room for one thread more to run Go code, unless the environment says
+// how many. A worker waits in the kernel. When as many wait as may run, Go's
+// monitor looks at them every 20 µs, to give their places to others: a third of
+// the processor time of a server of 20,000 requests a second. With a place to
+// spare it lets them wait.
+func setProcessors(cfg *config.Config) (workers int) {
+	workers = runtime.GOMAXPROCS(0)
+	if os.Getenv("GOMAXPROCS") == "" && len(cfg.Servers) > 0 {
+		runtime.GOMAXPROCS(workers + 1)
+	}
+	return workers
 }
