@@ -111,12 +111,15 @@ reproducible: ## build the commit twice in different places and compare (it must
 clean: ## remove what was built
 	rm -rf $(BIN)
 
-.PHONY: attack attack-p0 faults mutate soak
+.PHONY: attack attack-p0 flood faults mutate soak
 attack: build ## attack the real daemons as others were attacked, write docs/security/attacks.md (needs root)
 	$(GO) run ./test/attack -write docs/security/attacks.md
 
 attack-p0: build ## the attacks that run for every change
 	$(GO) run ./test/attack -p0 -j 6
+
+flood: build ## flood a server with five times what it can answer, among honest clients (needs root and control groups)
+	$(GO) run ./test/attack -run FLOOD
 
 faults: build ## let networks, servers, disks and names fail around the real daemons (needs root)
 	$(GO) run ./test/faults

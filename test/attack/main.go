@@ -40,6 +40,6 @@ func main() {
 
 // rows are all rows.
 func rows() []scene.Row {
-	return slices.Concat(serverRows, protectedRows, clientRows, kissRows, exchangeRows, hostileRows, localRows, limitRows, storeRows,
+	return slices.Concat(serverRows, protectedRows, clientRows, kissRows, exchangeRows, hostileRows, localRows, limitRows, floodRows, storeRows,
 		timeRows, networkRows, poolRows, provedRows)
 }

@@ -124,6 +124,7 @@ type Row struct {
 	P0    bool   // runs for every change
 	Prove func(t *Trial)
 	Limit time.Duration // bound on its time, two minutes if 0
+	Alone bool          // runs while no other row does: it measures how much there is of something
 }
 
 // Outcome of a row.
@@ -150,18 +151,29 @@ func (s *Scene) Run(ctx context.Context, rows []Row, parallel int) []Result {
 	slots := make(chan struct{}, max(parallel, 1))
 	var mu sync.Mutex
 	var all sync.WaitGroup
-	for i, r := range rows {
+	one := func(i int) {
+		result := s.run(ctx, rows[i])
+		mu.Lock()
+		defer mu.Unlock()
+		results[i] = result
+		fmt.Printf("%-4s %-7s %5.1fs  %s: %s\n", result.ID, result.Outcome, result.Took.Seconds(), result.What, result.Evidence)
+	}
+	for i := range rows {
+		if rows[i].Alone {
+			continue
+		}
 		slots <- struct{}{}
 		all.Go(func() {
 			defer func() { <-slots }()
-			result := s.run(ctx, r)
-			mu.Lock()
-			defer mu.Unlock()
-			results[i] = result
-			fmt.Printf("%-4s %-7s %5.1fs  %s: %s\n", r.ID, result.Outcome, result.Took.Seconds(), r.What, result.Evidence)
+			one(i)
 		})
 	}
 	all.Wait()
+	for i := range rows {
+		if rows[i].Alone {
+			one(i)
+		}
+	}
 	return results
 }
 
