@@ -13,6 +13,10 @@ import (
 // one address.
 type Fair struct {
 	net.Listener
+	// Turns, if not nil, are those of the handshakes behind the listener: a
+	// network that is late with its own gets no more connections.
+	Turns *Turns
+
 	most int // open connections
 	shed func(from netip.AddrPort)
 
@@ -49,6 +53,9 @@ func (f *Fair) Accept() (net.Conn, error) {
 }
 
 func (f *Fair) admit(network netip.Prefix) bool {
+	if f.Turns != nil && f.Turns.Late(network) {
+		return false
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.open >= f.most {

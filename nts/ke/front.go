@@ -67,6 +67,9 @@ type Front struct {
 	// the kernel's queue.
 	Connections int
 
+	// Turns, if not nil, bounds the handshakes that are computed at once.
+	Turns *Turns
+
 	// Leaf reports whether a client certificate belongs to an authorised
 	// pool. If it is nil, no client is asked for a certificate.
 	Leaf func(*x509.Certificate) bool
@@ -94,7 +97,7 @@ func (f *Front) Serve(ctx context.Context) error {
 
 	free := make(chan struct{}, f.Connections)
 	hands := hands{next: make(chan func()), spare: make(chan struct{}, spareHands)}
-	configs := hardened{source: f.TLS, leaf: f.Leaf}
+	configs := hardened{source: f.TLS, leaf: f.Leaf, turns: f.Turns != nil}
 	wait := acceptWaitMin
 	for {
 		select {
@@ -201,6 +204,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 type hardened struct {
 	source   func() *tls.Config
 	leaf     func(*x509.Certificate) bool
+	turns    bool
 	from, to *tls.Config
 }
 
@@ -216,6 +220,9 @@ func (h *hardened) next() *tls.Config {
 		// its octets; the handshake proves that the client has its key.
 		h.to.ClientAuth = tls.RequestClientCert
 	}
+	if h.turns {
+		inTurn(h.to)
+	}
 	return h.to
 }
 
@@ -223,11 +230,16 @@ func (h *hardened) next() *tls.Config {
 // came of it.
 func (f *Front) greet(ctx context.Context, conn net.Conn, config *tls.Config) *Peer {
 	p := &Peer{
-		tls:     tls.Server(conn, config),
 		timeout: f.Timeout,
 		remote:  AddrPort(conn.RemoteAddr()),
 		grace:   cmp.Or(f.Drain, stopGrace),
 	}
+	if f.Turns != nil {
+		t := &turn{Conn: conn, turns: f.Turns, network: Network(p.remote.Addr())}
+		defer t.pass() // in case that nothing was written
+		conn = t
+	}
+	p.tls = tls.Server(conn, config)
 	p.release = context.AfterFunc(ctx, p.stop)
 	through := false
 	defer func() {
@@ -238,7 +250,11 @@ func (f *Front) greet(ctx context.Context, conn net.Conn, config *tls.Config) *P
 	p.startExchange()
 	p.hurry(f.Handshake)
 	if err := p.tls.Handshake(); err != nil {
-		f.Outcome(Outcome{HandshakeFailed, p.remote, fmt.Sprintf("%.200q", err.Error())})
+		kind := HandshakeFailed
+		if errors.Is(err, errCrowded) {
+			kind = Shed
+		}
+		f.Outcome(Outcome{kind, p.remote, fmt.Sprintf("%.200q", err.Error())})
 		return nil
 	}
 	p.state = p.tls.ConnectionState()

@@ -29,7 +29,7 @@ const (
 	AcceptFailed                     // the listener had an error; it is tried again
 	KeepAliveRefused                 // a pool wanted to stay, all such places are taken
 	KeepAliveEnded                   // a kept connection ended: closed or idle too long
-	Shed                             // closed at once: too many are open, and its network has its share
+	Shed                             // turned away: too many are open, or at their handshake
 	Panicked                         // a fault of ours ended it; the detail says where
 )
 

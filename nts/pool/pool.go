@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,10 @@ type Config struct {
 	// DefaultConnections if 0.
 	Connections int
 
+	// Handshakes bounds those that are computed at once; as many as there are
+	// processors if 0.
+	Handshakes int
+
 	// Balancers are the addresses from which connections begin with a header of
 	// the PROXY protocol, version 2.
 	Balancers []netip.Prefix
@@ -73,6 +78,7 @@ const (
 const (
 	handshakeTimeout = 3 * time.Second
 	requestTimeout   = 2 * time.Second
+	turnPatience     = time.Second // within that of the handshake
 )
 
 func part(timeout, least time.Duration) time.Duration {
@@ -116,6 +122,9 @@ func New(config Config) (*Pool, error) {
 	if config.Connections <= 0 {
 		config.Connections = DefaultConnections
 	}
+	if config.Handshakes <= 0 {
+		config.Handshakes = runtime.GOMAXPROCS(0)
+	}
 	if config.Strange == nil {
 		config.Strange = config.Log
 	}
@@ -148,6 +157,7 @@ func New(config Config) (*Pool, error) {
 		listener = newProxied(listener, config.Balancers, p.unproxied)
 	}
 	p.door = ke.NewFair(listener, config.Connections, p.shed)
+	p.door.Turns = ke.NewTurns(config.Handshakes, part(config.Timeout, turnPatience))
 	p.front = ke.Front{
 		Listener: p.door,
 		TLS:      config.TLS,
@@ -155,6 +165,7 @@ func New(config Config) (*Pool, error) {
 		Drain: config.Timeout,
 		// The listener bounds them, and turns away rather than lets wait.
 		Connections: config.Connections + 1,
+		Turns:       p.door.Turns,
 		Outcome:     p.outcome, Handle: p.handle,
 	}
 	return p, nil
@@ -311,6 +322,10 @@ func (p *Pool) unproxied(from netip.Addr) {
 func (p *Pool) outcome(o ke.Outcome) {
 	if o.Kind == ke.AcceptFailed {
 		p.log.Warn("cannot accept connections for the moment", "error", o.Detail)
+		return
+	}
+	if o.Kind == ke.Shed {
+		p.shed(o.Remote)
 		return
 	}
 	p.count(outcomeOf(o.Kind), o.Remote.Addr(), "", 0)

@@ -44,38 +44,50 @@ func generator(args []string) error {
 	}
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
-		n, failed, err := c.obey(lines.Text())
+		answer, err := c.obey(lines.Text())
 		if err != nil {
 			fmt.Println("error", strings.ReplaceAll(err.Error(), "\n", " "))
 			continue
 		}
-		fmt.Println(n, failed)
+		fmt.Println(answer...)
 	}
 	return lines.Err()
 }
 
-func (c *clients) obey(line string) (n, failed int, err error) {
-	var addr, agreement, duration string
+// obey gives the numbers to answer a line with.
+func (c *clients) obey(line string) ([]any, error) {
+	var addr, agreement string
+	var d time.Duration
 	var number int
-	switch verb, rest, _ := strings.Cut(line, " "); verb {
-	case "exchange":
+	verb, rest, _ := strings.Cut(line, " ")
+	if verb != "ask" {
+		var duration string
 		if _, err := fmt.Sscan(rest, &addr, &agreement, &duration, &number); err != nil {
-			return 0, 0, err
+			return nil, err
 		}
-		d, err := time.ParseDuration(duration)
-		if err != nil {
-			return 0, 0, err
+		var err error
+		if d, err = time.ParseDuration(duration); err != nil {
+			return nil, err
 		}
-		return c.exchange(addr, agreement, d, number)
+	}
+	counts := func(n, failed int, err error) ([]any, error) { return []any{n, failed}, err }
+	switch verb {
+	case "exchange":
+		return counts(c.exchange(addr, agreement, d, number))
 	case "connect":
-		if _, err := fmt.Sscan(rest, &addr, &agreement, &number); err != nil {
-			return 0, 0, err
-		}
-		return c.connect(addr, agreement, number)
+		return counts(c.connect(addr, agreement, number))
 	case "ask":
-		return c.askAll()
+		return counts(c.askAll())
+	case "storm", "flood":
+		t, err := c.storm(addr, agreement, d, number, verb == "flood")
+		if err != nil {
+			return nil, err
+		}
+		return t.numbers(), nil
+	case "honest":
+		return c.honest(addr, agreement, d).numbers(), nil
 	default:
-		return 0, 0, fmt.Errorf("unknown verb %q", verb)
+		return nil, fmt.Errorf("unknown verb %q", verb)
 	}
 }
 
@@ -104,10 +116,15 @@ func dial(addr string, config *tls.Config) (*tls.Conn, error) {
 	return conn, nil
 }
 
-// finish asks over a connection, and wants cookies.
+// finish asks over a connection that was made before.
 func (c *clients) finish(conn *tls.Conn) error {
-	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	return c.ask(conn)
+}
+
+// ask asks over a connection, and wants cookies.
+func (c *clients) ask(conn *tls.Conn) error {
+	defer conn.Close()
 	if _, err := conn.Write(c.request); err != nil {
 		return err
 	}

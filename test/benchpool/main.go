@@ -38,6 +38,7 @@ type options struct {
 	slice   time.Duration
 	rounds  int
 	clients int
+	crowded int
 }
 
 func main() {
@@ -51,6 +52,7 @@ func main() {
 	flag.DurationVar(&o.slice, "slice", 1500*time.Millisecond, "time for each turn of a comparison")
 	flag.IntVar(&o.rounds, "rounds", 5, "turns of each")
 	flag.IntVar(&o.clients, "clients", 10000, "clients that are connected at once")
+	flag.IntVar(&o.crowded, "crowd", 3000, "clients of one network that come at once, again and again")
 	flag.Parse()
 	finish(run(o))
 }

@@ -39,7 +39,52 @@ func (b *bench) measure() error {
 			return err
 		}
 	}
-	return b.idleClients()
+	if err := b.idleClients(); err != nil {
+		return err
+	}
+	for _, verb := range []string{"storm", "flood"} {
+		if err := b.crowd(verb); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// crowd lets one network send more clients than the pool can serve, and looks
+// how one client at a time from another network fares meanwhile.
+func (b *bench) crowd(verb string) error {
+	number := b.crowded
+	if verb == "flood" {
+		number /= 10 // they never wait
+	}
+	others := make(chan result, 1)
+	go func() { others <- b.come(b.honest, "honest", 1) }()
+	many, other := b.come(b.gen, verb, number), <-others
+	if err := errors.Join(many.err, other.err); err != nil {
+		return err
+	}
+	fmt.Printf("%-15s %d at once for %v from one network: %d came and %d were answered, half of these within %.0f ms; of %d others %d were served, half of them within %.0f ms, the last after %.0f ms\n",
+		verb, number, storming, many.came, many.served, many.median, other.came, other.served, other.median, other.last)
+	if 20*other.served < 19*other.came {
+		return fmt.Errorf("%d of %d clients were starved by a crowd of another network", other.came-other.served, other.came)
+	}
+	return nil
+}
+
+// storming is how long a crowd comes.
+const storming = 10 * time.Second
+
+// result is what became of clients; the times are in milliseconds.
+type result struct {
+	came, served int
+	median, last float64
+	err          error
+}
+
+// come lets clients come for a while to the pool with the usual limits.
+func (b *bench) come(t *talk, verb string, number int) (r result) {
+	r.err = t.ask([]any{&r.came, &r.served, &r.median, &r.last}, "%s %s %s %v %d", verb, b.usual, agreements[0], storming, number)
+	return r
 }
 
 // compare lets clients ask the server and the pool in turns, and has a process
@@ -123,7 +168,7 @@ func (b *bench) idleClients() error {
 	}
 	began := time.Now()
 	var n, failed int
-	if err := b.gen.ask([]any{&n, &failed}, "connect %s %s %d", b.pool, agreements[1], b.clients); err != nil {
+	if err := b.gen.ask([]any{&n, &failed}, "connect %s %s 0s %d", b.pool, agreements[1], b.clients); err != nil {
 		return err
 	}
 	connected := time.Since(began)

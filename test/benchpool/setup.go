@@ -23,9 +23,9 @@ type bench struct {
 	mu      sync.Mutex
 	started []*exec.Cmd
 
-	direct, pool        string // addresses
+	direct, pool, usual string // addresses
 	directPID, poolPID  int
-	gen                 *talk
+	gen, honest         *talk
 	cpu, upstream, idle float64
 }
 
@@ -63,6 +63,18 @@ key-exchange-servers = [{ domain = "127.0.0.1", port = %s, token = "%s" }]
 log-level = "warn"
 `
 
+// usualTOML is a pool with its limits as they are unless somebody sets them.
+const usualTOML = `[nts-pool-ke-server]
+listen = "%s"
+certificate-authority-path = "root.pem"
+certificate-chain-path = "pool.chain.pem"
+private-key-path = "pool.key"
+key-exchange-servers = [{ domain = "127.0.0.1", port = %s, token = "%s" }]
+
+[observability]
+log-level = "error"
+`
+
 const token = "the token of the bench"
 
 // launch makes certificates and configurations, and starts server, pool and
@@ -80,7 +92,7 @@ func (b *bench) launch() error {
 			return err
 		}
 	}
-	b.direct, b.pool = freeTCP(), freeTCP()
+	b.direct, b.pool, b.usual = freeTCP(), freeTCP(), freeTCP()
 	_, port, _ := net.SplitHostPort(b.direct)
 	ntp, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -91,6 +103,7 @@ func (b *bench) launch() error {
 	for name, text := range map[string]string{
 		"server.toml": fmt.Sprintf(serverTOML, ntpPort, b.direct, token),
 		"pool.toml":   fmt.Sprintf(poolTOML, b.pool, 2*b.clients, port, token),
+		"usual.toml":  fmt.Sprintf(usualTOML, b.usual, port, token),
 	} {
 		if err := os.WriteFile(b.file(name), []byte(text), 0o600); err != nil {
 			return err
@@ -102,7 +115,13 @@ func (b *bench) launch() error {
 	if b.poolPID, err = b.program("nts-pool-ke", "pool.toml", b.pool); err != nil {
 		return err
 	}
-	b.gen, err = b.role("generator", b.file("root.pem"))
+	if _, err = b.program("nts-pool-ke", "usual.toml", b.usual); err != nil {
+		return err
+	}
+	if b.gen, err = b.role("generator", b.file("root.pem")); err != nil {
+		return err
+	}
+	b.honest, err = b.role("generator", b.file("root.pem"))
 	return err
 }
 
@@ -119,7 +138,7 @@ func freeTCP() string {
 
 // program starts one of our programs and waits until it listens.
 func (b *bench) program(name, config, addr string) (pid int, err error) {
-	log, err := os.Create(b.file(name + ".log"))
+	log, err := os.Create(b.file(config + ".log"))
 	if err != nil {
 		return 0, err
 	}

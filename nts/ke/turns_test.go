@@ -1,0 +1,305 @@
+package ke
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ntpd-go/ntpd-go/internal/memnet"
+	"github.com/ntpd-go/ntpd-go/internal/testcert"
+)
+
+func network(n int) netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(n), 0}), 24)
+}
+
+// The turn goes round the networks that wait, in each by who came first.
+func TestTurnsGoRoundNetworks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := NewTurns(1, time.Hour)
+		if err := turns.take(network(0)); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		wait := func(net, n int) {
+			go func() {
+				if err := turns.take(network(net)); err != nil {
+					t.Error(err)
+				}
+				got = append(got, fmt.Sprint(net, ".", n))
+				turns.pass()
+			}()
+			synctest.Wait()
+		}
+		for i := range 4 {
+			wait(1, i)
+		}
+		wait(2, 0)
+		wait(3, 0)
+		wait(3, 1)
+		turns.pass()
+		synctest.Wait()
+		if want := "[1.0 2.0 3.0 1.1 3.1 1.2 1.3]"; fmt.Sprint(got) != want {
+			t.Errorf("%v, want %s", got, want)
+		}
+		if turns.free != 1 || len(turns.lines) != 0 || turns.round.Len() != 0 {
+			t.Errorf("%d are free, %d lines, %d in the round", turns.free, len(turns.lines), turns.round.Len())
+		}
+	})
+}
+
+// Nobody waits longer than is allowed, and a network is late while the first in
+// its line has waited for more than a while; others are not.
+func TestTurnsEndInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := NewTurns(2, time.Second)
+		for range 2 {
+			if err := turns.take(network(1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		began := time.Now()
+		refused := make(chan time.Duration)
+		for range 3 {
+			go func() {
+				if err := turns.take(network(1)); !errors.Is(err, errCrowded) {
+					t.Error(err)
+				}
+				refused <- time.Since(began)
+			}()
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(lateAfter - 30*time.Millisecond)
+		if turns.Late(network(1)) {
+			t.Error("late too early")
+		}
+		time.Sleep(time.Millisecond)
+		if !turns.Late(network(1)) || turns.Late(network(2)) {
+			t.Error("the wrong network is late")
+		}
+		for i := range 3 {
+			if took, want := <-refused, time.Second+time.Duration(i)*10*time.Millisecond; took != want {
+				t.Errorf("refused after %v, want %v", took, want)
+			}
+		}
+		if turns.Late(network(1)) || len(turns.lines) != 0 || turns.round.Len() != 0 {
+			t.Error("somebody is remembered who has gone")
+		}
+		turns.pass()
+		turns.pass()
+		if turns.free != 2 {
+			t.Errorf("%d are free", turns.free)
+		}
+	})
+}
+
+// costly is a front whose handshakes cost a time of computation, of which it does
+// one at once.
+func costly(t *testing.T, cost, patience time.Duration, change ...func(*tls.Config)) (n *memnet.Network, ca *testcert.CA, turns *Turns, outcomes chan Kind) {
+	ca = testcert.NewCA(t)
+	leaf := ca.Leaf([]string{"192.0.2.1"})
+	n, turns, outcomes = new(memnet.Network), NewTurns(1, patience), make(chan Kind, 100)
+	l, err := n.Listen(serverAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		time.Sleep(cost)
+		return &leaf.TLS, nil
+	}}
+	for _, c := range change {
+		c(config)
+	}
+	f := Front{
+		Listener: l, TLS: func() *tls.Config { return config }, Turns: turns,
+		Timeout: 10 * time.Second, Connections: 1000,
+		Outcome: func(o Outcome) { outcomes <- o.Kind },
+		Handle:  func(_ context.Context, p *Peer) { _ = p.Answer(fromHex(errorOne)) },
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- f.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return n, ca, turns, outcomes
+}
+
+// shake makes a handshake over a connection and waits for the answer.
+func shake(conn net.Conn, ca *testcert.CA) error {
+	c := tls.Client(conn, &tls.Config{RootCAs: ca.Pool(), ServerName: "192.0.2.1", NextProtos: []string{"ntske/1"}})
+	_, err := c.Write([]byte{0})
+	if err == nil {
+		_, err = io.ReadAll(c)
+	}
+	conn.Close()
+	return err
+}
+
+// Handshakes are computed one after the other; one too many is told so by an
+// alert, not left to wait.
+func TestHandshakesTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const cost, patience = 100 * time.Millisecond, 450 * time.Millisecond
+		n, ca, turns, _ := costly(t, cost, patience)
+		began := time.Now()
+		type end struct {
+			took time.Duration
+			err  error
+		}
+		ends := make(chan end)
+		for range 8 {
+			go func() {
+				conn, err := n.Dial(t.Context(), "tcp", serverAddr)
+				if err == nil {
+					err = shake(conn, ca)
+				}
+				ends <- end{time.Since(began), err}
+			}()
+		}
+		served := 0
+		for range 8 {
+			e := <-ends
+			if e.err != nil && e.err.Error() != "remote error: tls: internal error" {
+				t.Error(e.err)
+			}
+			if e.err == nil {
+				served++
+				if e.took != time.Duration(served)*cost {
+					t.Errorf("number %d was served after %v", served, e.took)
+				}
+			} else if e.took != patience {
+				t.Errorf("refused after %v", e.took)
+			}
+		}
+		if served != 5 {
+			t.Errorf("%d were served", served)
+		}
+		synctest.Wait()
+		if turns.free != 1 {
+			t.Errorf("%d turns are left", turns.free)
+		}
+	})
+}
+
+// Who is slow has no turn meanwhile, whether before the handshake or in it, and
+// a handshake that fails gives its turn back.
+func TestSlowClientsHoldNoTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, ca, turns, _ := costly(t, 0, time.Second)
+		hello := func(c net.Conn) {
+			conn := &stopper{Conn: c, after: 1}
+			go tls.Client(conn, &tls.Config{RootCAs: ca.Pool(), ServerName: "192.0.2.1", NextProtos: []string{"ntske/1"}}).Handshake()
+		}
+		for _, act := range []func(net.Conn){
+			func(net.Conn) {},                        // says nothing
+			func(c net.Conn) { c.Write([]byte{22}) }, // begins to say something
+			hello,                                    // says nothing to the answer
+			func(c net.Conn) { // nothing in common
+				go tls.Client(c, &tls.Config{ServerName: "192.0.2.1", NextProtos: []string{"h2"}}).Handshake()
+			},
+		} {
+			conn, err := n.Dial(t.Context(), "tcp", serverAddr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			act(conn)
+			synctest.Wait()
+		}
+		if turns.free != 1 {
+			t.Errorf("%d turns are left", turns.free)
+		}
+		conn, err := n.Dial(t.Context(), "tcp", serverAddr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := shake(conn, ca); err != nil || time.Since(began) != 0 {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// stopper swallows what is written after so many writes.
+type stopper struct {
+	net.Conn
+	after int
+}
+
+func (s *stopper) Write(b []byte) (int, error) {
+	if s.after--; s.after < 0 {
+		return len(b), nil
+	}
+	return s.Conn.Write(b)
+}
+
+// A client that makes the server ask for another first message does not pass the
+// others by.
+func TestSecondHelloNeedsATurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, ca, turns, outcomes := costly(t, 0, time.Second, func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.CurveP384} })
+		raw, err := n.Dial(t.Context(), "tcp", serverAddr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		writes := 0
+		conn := &watcher{Conn: raw, before: func() {
+			if writes++; writes == 2 {
+				synctest.Wait()
+				if err := turns.take(network(1)); err != nil { // as others do meanwhile
+					t.Error(err)
+				}
+			}
+		}}
+		if err := shake(conn, ca); err == nil || time.Since(began) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		turns.pass()
+		synctest.Wait()
+		if turns.free != 1 {
+			t.Errorf("%d turns are left", turns.free)
+		}
+		if k := <-outcomes; k != Shed {
+			t.Errorf("the outcome is %v", k)
+		}
+	})
+}
+
+type watcher struct {
+	net.Conn
+	before func()
+}
+
+func (w *watcher) Write(b []byte) (int, error) {
+	w.before()
+	return w.Conn.Write(b)
+}
+
+// Of several certificates the one is shown that the client can verify.
+func TestCertificateIsFoundInTurn(t *testing.T) {
+	ca := testcert.NewCA(t)
+	a, b := ca.Leaf([]string{"a.example"}), ca.Leaf([]string{"b.example"})
+	config := &tls.Config{Certificates: []tls.Certificate{a.TLS, b.TLS}}
+	inTurn(config)
+	for name, want := range map[string]*testcert.Leaf{"a.example": a, "b.example": b, "c.example": a} {
+		got, err := config.GetCertificate(&tls.ClientHelloInfo{
+			ServerName: name, SupportedVersions: []uint16{tls.VersionTLS13},
+			SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}, SupportedCurves: []tls.CurveID{tls.CurveP256},
+		})
+		if err != nil || string(got.Certificate[0]) != string(want.TLS.Certificate[0]) {
+			t.Errorf("%s: another certificate, %v", name, err)
+		}
+	}
+}
