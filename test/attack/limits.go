@@ -16,6 +16,7 @@ var limitRows = []scene.Row{
 	{ID: "T38", P0: true, What: "one client from 60,000 ports and addresses of one /64, and a victim whose address is spoofed", Prove: limiter},
 	{ID: "T39", P0: true, What: "300,000 spoofed sources at a limited server", Prove: limiterMemory},
 	{ID: "T84", What: "a server and client with 24 descriptors", Prove: fewDescriptors},
+	{ID: "T88", Limit: 3 * time.Minute, What: "64 MiB of memory, 2,000 connections to the key exchange and garbage as fast as one sender can", Prove: memoryCeiling},
 	{ID: "T87", What: "garbage as fast as one sender can for ten seconds", Prove: garbageFlood},
 }
 
@@ -243,4 +244,64 @@ func garbageFlood(t *scene.Trial) {
 	}
 	t.Alive(d.Process)
 	t.Saw("%d datagrams a second of garbage; %d of %d honest requests answered, memory %+d KiB", sent/10, answered, asked, (after-before)>>10)
+}
+
+// memoryCeiling has the kernel kill what uses more than it may.
+func memoryCeiling(t *scene.Trial) {
+	const ceiling = 64 << 20
+	hog := t.Host("hog")
+	const hogging = "exec dd if=/dev/zero of=/dev/null bs=200M count=1"
+	if _, err := hog.Output(lab.Program{Args: []string{"sh", "-c", hogging}}); err != nil {
+		t.Fatal("a program cannot hold 200 MB even without a limit: %v", err)
+	}
+	if _, err := hog.Output(lab.Program{Args: append(t.Capped(scene.Cap{Memory: ceiling}), "sh", "-c", hogging)}); err == nil {
+		t.Fatal("a program holds 200 MB in spite of the limit")
+	}
+	h, d := exchanging(t, t.Capped(scene.Cap{Memory: ceiling, Name: "server"})...)
+	t.Control("a program that holds more is killed")
+	var most int64
+	look := func() {
+		t.Alive(d.Process)
+		now, err := scene.Memory(d.Pid())
+		t.Check(err)
+		most = max(most, now)
+	}
+	stop, done := make(chan struct{}), make(chan int)
+	hose := t.Dial(h, "127.0.0.1:123")
+	go func() {
+		sent, b := 0, scene.Random(900)
+		for {
+			select {
+			case <-stop:
+				done <- sent
+				return
+			default:
+			}
+			b[0] = byte(sent)
+			if _, err := hose.Write(b[:40+sent%800]); err == nil {
+				sent++
+			}
+		}
+	}()
+	hello := scene.ClientHello()
+	for round := range 4 {
+		closeAll, _ := t.Crowd(h, exchangeAddr, 500)
+		for range 100 {
+			if c, err := t.Connect(h, exchangeAddr); err == nil {
+				_, _ = c.Write(hello[:len(hello)-round*20])
+				t.Cleanup(func() { c.Close() })
+			}
+		}
+		for range 20 {
+			look()
+			t.Pause(50 * time.Millisecond)
+		}
+		closeAll()
+	}
+	close(stop)
+	sent := <-done
+	t.Eventually(10*time.Second, func() error { _, err := askIn(h, "127.0.0.50", "127.0.0.1:123"); return err })
+	t.Eventually(10*time.Second, func() error { _, err := t.KeyExchange(h, exchangeAddr, "server.test"); return err })
+	look()
+	t.Saw("2,400 connections and %d datagrams: %d MiB at most, never killed, and all is well afterwards", sent, most>>20)
 }

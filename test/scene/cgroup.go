@@ -14,6 +14,7 @@ import (
 type Cap struct {
 	CPU    float64 // part of one processor, over periods of a tenth of a second as `CPUQuota=` of systemd has them
 	Memory int64   // octets of memory that are its own
+	Name   string  // tells the groups of a row apart
 }
 
 // Capped makes control groups and returns the wrapper that puts a program into them. Where control groups cannot be
@@ -23,25 +24,25 @@ func (t *Trial) Capped(c Cap) (wrapper []string) {
 	if c.CPU > 0 {
 		const period = 100_000 // µs
 		quota := fmt.Sprint(int(c.CPU * period))
-		dir := t.group("cpu", map[string]string{"cpu.cfs_period_us": fmt.Sprint(period), "cpu.cfs_quota_us": quota},
+		dir := t.group("cpu", c.Name, map[string]string{"cpu.cfs_period_us": fmt.Sprint(period), "cpu.cfs_quota_us": quota},
 			map[string]string{"cpu.max": quota + " " + fmt.Sprint(period)})
 		fmt.Fprintf(&join, "echo $$ > %s/cgroup.procs && ", dir)
 	}
 	if c.Memory > 0 {
 		most := fmt.Sprint(c.Memory)
-		dir := t.group("memory", map[string]string{"memory.limit_in_bytes": most}, map[string]string{"memory.max": most})
+		dir := t.group("memory", c.Name, map[string]string{"memory.limit_in_bytes": most}, map[string]string{"memory.max": most})
 		fmt.Fprintf(&join, "echo $$ > %s/cgroup.procs && ", dir)
 	}
 	return []string{"sh", "-c", join.String() + `exec "$@"`, "sh"}
 }
 
 // group makes a control group with the values for the version that is here.
-func (t *Trial) group(controller string, first, second map[string]string) string {
+func (t *Trial) group(controller, name string, first, second map[string]string) string {
 	root, values, err := controllers(controller, first, second)
 	if err != nil {
 		t.Skip("no control group for %s: %v", controller, err)
 	}
-	dir := filepath.Join(root, "ntpd-go-"+filepath.Base(t.Dir)+"-"+filepath.Base(t.dir)+"-"+controller)
+	dir := filepath.Join(root, "ntpd-go-"+filepath.Base(t.Dir)+"-"+filepath.Base(t.dir)+"-"+controller+name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Skip("no control group for %s: %v", controller, err)
 	}

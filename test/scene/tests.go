@@ -3,6 +3,7 @@ package scene
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -28,6 +29,29 @@ func Proved(id string, p0 bool, what string, tests ...string) Row {
 func Later(id, what, why string) Row {
 	return Row{ID: id, What: what, Prove: func(t *Trial) { t.Skip("%s", why) }}
 }
+
+// Suite runs another suite of the module, and returns what it said. The error of one that fails has its last words.
+func (t *Trial) Suite(args ...string) (string, error) {
+	cmd := exec.CommandContext(t.Context, args[0], args[1:]...)
+	cmd.Dir = t.Root
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it has hosts of its own to bring down
+	cmd.WaitDelay = 20 * time.Second
+	out, err := cmd.CombinedOutput()
+	text := string(out)
+	if err != nil {
+		err = fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, text[max(0, len(text)-600):])
+	}
+	return text, err
+}
+
+// LastLine is the last line of a text that is not empty.
+func LastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[len(lines)-1]
+}
+
+// RunTests runs tests of a package by name and wants all of them to pass.
+func (t *Trial) RunTests(pkg string, names ...string) { t.Check(t.runTests(pkg, names)) }
 
 // runTests runs tests of a package by name and wants all of them to pass.
 func (t *Trial) runTests(pkg string, names []string) error {
