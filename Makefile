@@ -10,7 +10,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.11.4
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test race fmt vet lint fuzz interop vm vm-long vm-duel bench bench-pool soak-pool accuracy determinism bench-go keys vuln sbom reproducible clean ci
+.PHONY: help build install demo test race fmt vet lint fuzz interop vm vm-long vm-duel bench bench-pool contention soak-server soak-pool accuracy determinism bench-go keys vuln sbom reproducible clean ci
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -71,6 +71,10 @@ bench-pool: build ## what the pool costs beside a server that is asked directly
 
 accuracy: ## simulate SCENARIOS (files) with SEEDS; table and pictures in docs/accuracy
 	$(GO) run ./test/accuracy -out docs/accuracy -seeds $(SEEDS) -only '$(ONLY)' $(SCENARIOS)
+
+contention: ## show what two workers of the NTP server wait for (mutex and block profiles)
+	@d=$$(mktemp -d) && $(GO) test -run '^$$' -bench Workers -benchtime 3s -o $$d/test -mutexprofile $$d/mutex -blockprofile $$d/block ./daemon/serve && \
+	for p in mutex block; do echo "-- $$p"; $(GO) tool pprof -top -nodecount=20 $$d/test $$d/$$p 2>/dev/null; done; rm -rf $$d
 
 soak-server: build ## load the server for ten minutes while keys rotate and the configuration is read anew
 	$(GO) run ./test/load -soak 10m

@@ -49,6 +49,44 @@ func BenchmarkSocket(b *testing.B) {
 	}
 }
 
+// BenchmarkWorkers lets two workers answer at one address, and as many clients as
+// there are processors ask, each with its own port. Its mutex and block profiles
+// show what workers wait for; "make contention" prints them.
+func BenchmarkWorkers(b *testing.B) {
+	cfg := config(b, realtime{}, listening("127.0.0.1:0"))
+	cfg.Sections[0].Workers = 2
+	for _, test := range []struct {
+		name    string
+		payload []byte
+	}{
+		{"plain", request(4, 1)},
+		{"nts", protected(b, cfg.Keys.Load())},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			s := start(b, cfg)
+			b.SetParallelism(8) // clients a processor, so that both workers get some
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				fd := connected(b, s.Addrs()[0])
+				answer := make([]byte, 2048)
+				for pb.Next() {
+					_, err := unix.Write(fd, test.payload)
+					for err == nil {
+						if _, err = unix.Read(fd, answer); err != unix.EINTR {
+							break
+						}
+						err = nil // the runtime's own signals
+					}
+					if err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		})
+	}
+}
+
 // connected opens a blocking client socket, whose use costs no allocation.
 func connected(t testing.TB, to netip.AddrPort) int {
 	t.Helper()
