@@ -17,6 +17,8 @@ var (
 	ErrReadOnly = errors.New("the clock was opened for reading only")
 	// ErrClosed: the clock is closed and is steered no more.
 	ErrClosed = errors.New("the clock is closed")
+	// ErrNotTaken: the system's clock was opened, and nobody took it.
+	ErrNotTaken = errors.New("the clock was not taken control of")
 	// ErrAdjustment: no clock can do what was asked for.
 	ErrAdjustment = errors.New("impossible adjustment")
 	// ErrStale: a CLOCK_REALTIME stamp cannot be placed, because it is too old

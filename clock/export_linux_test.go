@@ -13,7 +13,7 @@ import (
 // Kernel is what a System runs on.
 type Kernel = kernel
 
-// NewSystemOn takes control of a kernel's clock.
+// NewSystemOn opens a kernel's clock.
 func NewSystemOn(k Kernel) (*System, error) { return newSystem(k) }
 
 // RunOn is Watch.Run with another alarm.

@@ -3,6 +3,7 @@ package clock_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"math"
 	"os"
 	"testing"
@@ -75,6 +76,22 @@ func TestGuestSystem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := c.Take(); err != nil {
+		t.Fatal(err)
+	}
+	if got := timex(t, unix.Timex{}); got.Tick != 10_001 || got.Freq != 65536 || got.Status&unix.STA_PLL == 0 || got.Offset == 0 {
+		t.Errorf("only opened: %+v", got)
+	}
+	if err := c.Take(); err != nil {
+		t.Fatal(err)
+	}
+	quiet := func(when string) {
+		t.Helper()
+		if f, meddled := c.Meddled(); meddled {
+			t.Errorf("%s somebody else seems to run the clock, at %v", when, f)
+		}
+	}
+	quiet("taken over,")
 	if got := timex(t, unix.Timex{}); got.Tick != 10_000 || got.Freq != 101*65536 || got.Offset != 0 || got.Status&^unix.STA_NANO != unix.STA_UNSYNC {
 		t.Errorf("taken over: %+v", got)
 	}
@@ -113,6 +130,7 @@ func TestGuestSystem(t *testing.T) {
 	out = apply(kalman.Adjustment{Slew: 400e-6, For: 2 * time.Second})
 	time.Sleep(4 * time.Second)
 	near("slew", (ahead() - before).Seconds(), out.Slew*out.For.Seconds(), 50e-6)
+	quiet("after a slew")
 	if got := timex(t, unix.Timex{}); got.Freq != 0 {
 		t.Errorf("the slew did not end: frequency %d", got.Freq)
 	}
@@ -127,6 +145,18 @@ func TestGuestSystem(t *testing.T) {
 	if ev, happened := watch.Look(); happened {
 		t.Errorf("our own steps look like %+v", ev)
 	}
+
+	// Frequencies come back as the kernel keeps them, whatever it does to the last digit.
+	for ppm := -500.0; ppm <= 500; ppm += 0.37 {
+		apply(kalman.Adjustment{Frequency: ppm * 1e-6})
+		quiet(fmt.Sprintf("at %v ppm", ppm))
+	}
+	timex(t, unix.Timex{Modes: unix.ADJ_FREQUENCY, Freq: 17 << 16})
+	if f, meddled := c.Meddled(); !meddled || math.Abs(f-17e-6) > 1e-10 {
+		t.Errorf("a foreign frequency: %v, %v", f, meddled)
+	}
+	apply(kalman.Adjustment{})
+	quiet("steered again,")
 
 	// Someone else sets the clock: the kernel tells at once.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

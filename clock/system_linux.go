@@ -40,35 +40,35 @@ type System struct {
 	steps   proto.Duration // Σ of our own, exactly as the kernel made them
 	leap    proto.Duration // the leap second that just was, not yet in steps
 	told    engine.ClockStatus
+	ran     int64 // the frequency that the kernel confirmed last
+	taken   bool
 	closed  bool
 }
 
-// NewSystem takes control of the system's clock: it ends what the kernel was
-// doing to it on behalf of others, and keeps the frequency at which it runs.
-// Until SetStatus says otherwise the clock is unsynchronised. Without the
-// permission it fails with ErrPermission and nothing is changed.
+// NewSystem opens the system's clock and changes nothing yet: Take does.
+// Without the permission to adjust the clock it fails with ErrPermission.
 func NewSystem() (*System, error) { return newSystem(linux{}) }
 
 func newSystem(k kernel) (*System, error) {
-	var t unix.Timex
-	if _, err := k.Adjtime(&t); err != nil {
-		return nil, explain("read", err)
-	}
 	c := &System{kernel: k, stop: func() bool { return false }, told: engine.ClockStatus{Leap: proto.LeapUnsynchronised, EstError: phaseLimit, MaxError: phaseLimit}}
-	c.plan = limit(&kalman.Adjustment{Frequency: frequency(&t)}, systemUnit, systemReach)
-	// What is left of a correction is kept even where the discipline that was
-	// given it is off. The kernel takes a zero for it only while it is on.
-	takeover := []unix.Timex{
-		{Modes: unix.ADJ_OFFSET_SINGLESHOT},
-		{Modes: unix.ADJ_STATUS | unix.ADJ_OFFSET, Status: unix.STA_PLL | unix.STA_UNSYNC},
-		c.status(unix.ADJ_FREQUENCY|unix.ADJ_TICK, c.plan.base),
+	t, err := c.look()
+	if err != nil {
+		return nil, err
 	}
-	for i := range takeover {
-		if _, err := k.Adjtime(&takeover[i]); err != nil {
-			return nil, explain("adjust", err)
-		}
+	// Only who may adjust the clock may say that its tick is what it is.
+	if _, err := k.Adjtime(&unix.Timex{Modes: unix.ADJ_TICK, Tick: t.Tick}); err != nil {
+		return nil, explain("adjust", err)
 	}
 	return c, nil
+}
+
+// look plans to go on at the frequency at which the kernel runs the clock.
+func (c *System) look() (t unix.Timex, err error) {
+	if _, err := c.kernel.Adjtime(&t); err != nil {
+		return t, explain("read", err)
+	}
+	c.plan = limit(&kalman.Adjustment{Frequency: frequency(&t)}, systemUnit, systemReach)
+	return t, nil
 }
 
 // explain says what failed and what to do about it.
@@ -142,8 +142,8 @@ func (c *System) Apply(a kalman.Adjustment) (kalman.Applied, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
-		return kalman.Applied{}, ErrClosed
+	if err := c.refusal(); err != nil {
+		return kalman.Applied{}, err
 	}
 	p := limit(&a, systemUnit, systemReach)
 	step := a.Step.Std() // the kernel counts nanoseconds
@@ -180,6 +180,7 @@ func (c *System) run(frequency int64, step time.Duration) error {
 	if _, err := c.kernel.Adjtime(&t); err != nil {
 		return explain("adjust", err)
 	}
+	c.ran = int64(t.Freq)
 	c.steps += proto.FromStd(step)
 	return nil
 }
@@ -212,8 +213,8 @@ func (c *System) endSlew() error {
 func (c *System) SetStatus(s engine.ClockStatus) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
-		return ErrClosed
+	if err := c.refusal(); err != nil {
+		return err
 	}
 	c.leapt() // while we know what was announced
 	before := c.told

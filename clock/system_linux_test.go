@@ -25,13 +25,115 @@ func TestSystemIsAClock(t *testing.T) {
 	})
 }
 
-func takeOver(t *testing.T, k *adjtimex) *clock.System {
+func open(t *testing.T, k *adjtimex) *clock.System {
 	t.Helper()
 	c, err := clock.NewSystemOn(k)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+func takeOver(t *testing.T, k *adjtimex) *clock.System {
+	t.Helper()
+	c := open(t, k)
+	if err := c.Take(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// occupied is a kernel that others were steering by every means it has.
+func occupied() *adjtimex {
+	k := newAdjtimex(newWorld())
+	k.freq, k.tick = -12345, 10_001
+	k.offset, k.adjust = 400_000_000, 70_000
+	k.status = unix.STA_PLL | unix.STA_FREQHOLD | unix.STA_PPSTIME | unix.STA_PPSFREQ | unix.STA_INS | unix.STA_NANO
+	k.maxerror, k.esterror = 7000, 70
+	return k
+}
+
+// TestSystemIsOnlyOpened: a daemon that ends before it takes the clock leaves
+// it to whoever has it.
+func TestSystemIsOnlyOpened(t *testing.T) {
+	k := occupied()
+	before := *k
+	c := open(t, k)
+	if _, err := c.Apply(kalman.Adjustment{Step: proto.Second}); !errors.Is(err, clock.ErrNotTaken) {
+		t.Errorf("applied: %v", err)
+	}
+	if err := c.SetStatus(engine.ClockStatus{Synchronised: true}); !errors.Is(err, clock.ErrNotTaken) {
+		t.Errorf("told a status: %v", err)
+	}
+	if _, meddled := c.Meddled(); meddled {
+		t.Error("others meddle with a clock that is theirs")
+	}
+	if want := (tickRate - 12345) * clocktest.RateUnit; math.Abs(c.Frequency()-want) > 1e-15 {
+		t.Errorf("frequency %v, want %v", c.Frequency(), want)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := c.Take(); !errors.Is(err, clock.ErrClosed) {
+		t.Errorf("took a closed clock: %v", err)
+	}
+	if k.freq != before.freq || k.tick != before.tick || k.offset != before.offset || k.adjust != before.adjust ||
+		k.status != before.status || k.maxerror != before.maxerror || k.esterror != before.esterror {
+		t.Errorf("changed to %+v", k)
+	}
+}
+
+// TestSystemTakesWhatIsThere: another may have steered the clock between the
+// opening and the taking.
+func TestSystemTakesWhatIsThere(t *testing.T) {
+	k := newAdjtimex(newWorld())
+	c := open(t, k)
+	k.freq = 4242
+	if err := c.Take(); err != nil || k.freq != 4242 {
+		t.Errorf("took the clock to frequency %d: %v", k.freq, err)
+	}
+}
+
+func TestSystemNoticesOthers(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		others func(k *adjtimex)
+		want   bool
+	}{
+		{"nobody", func(*adjtimex) {}, false},
+		{"frequency", func(k *adjtimex) { k.freq++ }, true},
+		{"tick", func(k *adjtimex) { k.tick-- }, true},
+		{"kernel discipline", func(k *adjtimex) { k.status |= unix.STA_PLL }, true},
+		{"frequency lock", func(k *adjtimex) { k.status |= unix.STA_FLL }, true},
+		{"pulses", func(k *adjtimex) { k.status |= unix.STA_PPSFREQ }, true},
+		{"pulses for the phase", func(k *adjtimex) { k.status |= unix.STA_PPSTIME }, true},
+		{"a status only", func(k *adjtimex) { k.status |= unix.STA_UNSYNC | unix.STA_INS }, false},
+		{"a step only", func(k *adjtimex) { k.Set(time.Hour) }, false},
+		{"a kernel that does not answer", func(k *adjtimex) { k.freq, k.broken = 1, unix.EINVAL }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k := newAdjtimex(newWorld())
+			c := takeOver(t, k)
+			if _, err := c.Apply(kalman.Adjustment{Frequency: 900e-6, Slew: 1e-6, For: time.Second}); err != nil { // cut to 500 ppm
+				t.Fatal(err)
+			}
+			look := func(when string, want bool) {
+				t.Helper()
+				if f, got := c.Meddled(); got != want || got && f != float64(k.freq)*clocktest.RateUnit+float64(k.tick-10_000)*1e-4 {
+					t.Errorf("%s: %v at %v, want %v", when, got, f, want)
+				}
+			}
+			look("during a slew", false)
+			k.Advance(2 * time.Second)
+			look("after it", false)
+			tt.others(k)
+			look("others came", tt.want)
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			look("closed", false)
+		})
+	}
 }
 
 func TestSystemNeedsPermission(t *testing.T) {
@@ -49,23 +151,25 @@ func TestSystemNeedsPermission(t *testing.T) {
 
 func TestSystemErrorsNameTheCall(t *testing.T) {
 	k := newAdjtimex(newWorld())
-	k.refuse = map[uint32]error{unix.ADJ_FREQUENCY: unix.EINVAL}
-	if _, err := clock.NewSystemOn(k); !errors.Is(err, unix.EINVAL) || !strings.Contains(err.Error(), "cannot adjust the system clock: clock_adjtime") {
-		t.Errorf("got %v", err)
+	c := open(t, k)
+	const adjust, read = "cannot adjust the system clock: clock_adjtime", "cannot read the system clock: clock_adjtime"
+	check := func(err, want error, text string) {
+		t.Helper()
+		if !errors.Is(err, want) || !strings.Contains(err.Error(), text) {
+			t.Errorf("got %v", err)
+		}
 	}
+	newSystem := func() error { _, err := clock.NewSystemOn(k); return err }
+	k.refuse = map[uint32]error{unix.ADJ_TICK: unix.EINVAL}
+	check(newSystem(), unix.EINVAL, adjust)
+	check(c.Take(), unix.EINVAL, adjust)
 	k.broken = unix.ENOSYS
-	if _, err := clock.NewSystemOn(k); !errors.Is(err, unix.ENOSYS) || !strings.Contains(err.Error(), "cannot read the system clock: clock_adjtime") {
-		t.Errorf("got %v", err)
-	}
+	check(newSystem(), unix.ENOSYS, read)
+	check(c.Take(), unix.ENOSYS, read)
 }
 
-// TestSystemTakesOver begins on a kernel that others were steering by every
-// means it has.
 func TestSystemTakesOver(t *testing.T) {
-	k := newAdjtimex(newWorld())
-	k.freq, k.tick = -12345, 10_001
-	k.offset, k.adjust = 400_000_000, 70_000
-	k.status = unix.STA_PLL | unix.STA_FREQHOLD | unix.STA_PPSTIME | unix.STA_PPSFREQ | unix.STA_INS | unix.STA_NANO
+	k := occupied()
 	c := takeOver(t, k)
 	if k.offset != 0 || k.adjust != 0 {
 		t.Errorf("corrections of others go on: offset %d, adjtime %d", k.offset, k.adjust)

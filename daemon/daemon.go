@@ -31,7 +31,7 @@ import (
 // Options is what a daemon needs of the world.
 type Options struct {
 	Config *config.Config
-	Clock  clock.Clock
+	Clock  clock.Clock // the system's is taken control of when all is bound and read
 	// ClockName says which clock it is: ClockSystem or ClockSoftware.
 	ClockName string
 	// Workers is how many sockets answer at each address of the NTP server; 0
@@ -74,17 +74,20 @@ type daemon struct {
 // until the context ends. An error carries its exit code for cli.Code. All
 // addresses are bound and all files are read before anything runs, so that a
 // daemon that cannot do its work says so at once and changes nothing.
-func Run(ctx context.Context, o Options) error {
+func Run(ctx context.Context, o Options) error { return newDaemon(o).begin(ctx) }
+
+func newDaemon(o Options) *daemon {
 	d := &daemon{Options: o, started: time.Now()}
 	d.now = func() (proto.Now, error) { return clock.Read(d.Clock) }
+	return d
+}
+
+func (d *daemon) begin(ctx context.Context) error {
 	if err := d.prepare(ctx); err != nil {
 		return err
 	}
 	if d.Confine != nil {
 		d.Confine()
-	}
-	if err := cli.Notify(d.Notify, "READY=1"); err != nil {
-		d.Log.Warn("could not tell the service manager that the daemon is ready", "error", err)
 	}
 	return d.run(ctx)
 }
@@ -173,17 +176,51 @@ func (d *daemon) listenControl() net.Listener {
 }
 
 // run keeps everything running until the context ends or something fails for
-// good.
+// good. The engine has had its first turn when the servers begin, so that they
+// know what to say of the clock when they are called ready.
 func (d *daemon) run(ctx context.Context) error {
+	l, err := d.takeClock()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var all sync.WaitGroup
+	_, loopErr := l.turn(ctx)
+	if loopErr != nil {
+		l.closeAll()
+	} else {
+		d.startAll(l, func(what string, f func(context.Context) error) {
+			all.Go(func() {
+				if err := f(ctx); err != nil {
+					cancel(fmt.Errorf("%s: %w", what, err))
+				}
+			})
+		})
+		if err := cli.Notify(d.Notify, "READY=1"); err != nil {
+			d.Log.Warn("could not tell the service manager that the daemon is ready", "error", err)
+		}
+		loopErr = l.run(ctx)
+	}
+	cancel(nil)
+	all.Wait()
+	return d.verdict(loopErr, context.Cause(ctx))
+}
+
+// takeClock takes control of the clock, has it go on as was saved, and makes
+// the loop that steers it.
+func (d *daemon) takeClock() (*loop, error) {
 	keep := &saved{path: d.statePath(), log: d.Log}
 	st, known := keep.load()
+	if err := take(d.Clock); err != nil {
+		return nil, cli.Exit(cli.Software, err)
+	}
 	st, err := resume(d.Clock, st, known)
 	if err != nil {
-		return cli.Exit(cli.Software, fmt.Errorf("could not run the clock at its saved frequency: %w", err))
+		return nil, cli.Exit(cli.Software, fmt.Errorf("could not run the clock at its saved frequency: %w", err))
 	}
 	now, err := d.now()
 	if err != nil {
-		return cli.Exit(cli.NoPermission, fmt.Errorf("could not read the clock: %w", err))
+		return nil, cli.Exit(cli.NoPermission, fmt.Errorf("could not read the clock: %w", err))
 	}
 	d.history = history.New(now)
 	d.diary = newDiary(d.Log, now, func() *observe.Report {
@@ -196,17 +233,13 @@ func (d *daemon) run(ctx context.Context) error {
 		publish: d.publish, observe: d.observe, save: keep.save, slewing: keep.slewing,
 	}, assemble.Engine(d.Config), st, rand.Reader)
 	if err != nil {
-		return cli.Exit(cli.NoPermission, fmt.Errorf("could not read the clock: %w", err))
+		return nil, cli.Exit(cli.NoPermission, fmt.Errorf("could not read the clock: %w", err))
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	var all sync.WaitGroup
-	start := func(what string, f func(context.Context) error) {
-		all.Go(func() {
-			if err := f(ctx); err != nil {
-				cancel(fmt.Errorf("%s: %w", what, err))
-			}
-		})
-	}
+	return l, nil
+}
+
+// startAll starts everything but the loop.
+func (d *daemon) startAll(l *loop, start func(what string, f func(context.Context) error)) {
 	if d.keys != nil {
 		start("cookie keys", func(ctx context.Context) error { d.keys.run(ctx); return nil })
 		start("NTP server", func(ctx context.Context) error { d.ntp.Serve(ctx); return nil })
@@ -223,10 +256,6 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	start("reload", func(ctx context.Context) error { commands.onHangup(ctx, d.Reload); return nil })
 	start("clock watch", func(ctx context.Context) error { d.watch(ctx, l); return nil })
-	loopErr := l.run(ctx)
-	cancel(nil)
-	all.Wait()
-	return d.verdict(loopErr, context.Cause(ctx))
 }
 
 // verdict picks the exit code for why everything ended.

@@ -150,6 +150,14 @@ func (s *saved) write(c savedClock) error {
 	return nil
 }
 
+// take takes control of a clock that others may be steering, if it is one.
+func take(c clock.Clock) error {
+	if c, ok := c.(interface{ Take() error }); ok {
+		return c.Take()
+	}
+	return nil
+}
+
 // resume runs a clock at the frequency that was saved, and returns the state
 // to start the engine with. What was saved wins over what the clock runs at: a
 // daemon that was killed during a slew left that behind as well. Without a

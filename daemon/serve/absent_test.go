@@ -90,11 +90,11 @@ func TestAbsentAddressIsWaitedFor(t *testing.T) {
 	if line := log.wait(t, "no interface"); line != want {
 		t.Errorf("\n got %s\nwant %s", line, want)
 	}
-	log.wait(t, "listen=127.0.0.1:123")
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { s.Serve(ctx); close(done) }()
 	defer func() { cancel(); <-done }()
+	log.wait(t, "listen=127.0.0.1:123")
 	ask(t, dial(t, netip.MustParseAddrPort("127.0.0.1:123")), request(4, 1))
 	give(t, "lo:1", "192.0.2.77")
 	log.wait(t, "listen=192.0.2.77:123")

@@ -65,7 +65,6 @@ func (s *Server) Listen() error {
 		err := sec.open()
 		switch {
 		case err == nil:
-			s.serving(sec)
 		case errors.Is(err, ErrAbsent):
 			s.waiting(sec, err)
 		default:
@@ -148,6 +147,7 @@ func (s *Server) keep(ctx context.Context, sec *section) {
 	defer sec.close()
 	for ctx.Err() == nil {
 		if sec.isOpen() {
+			s.serving(sec)
 			err := sec.serve(&s.cfg)
 			sec.close()
 			if ctx.Err() != nil || errors.Is(err, os.ErrClosed) {
@@ -158,10 +158,7 @@ func (s *Server) keep(ctx context.Context, sec *section) {
 		if !sleep(ctx, s.retry) {
 			return
 		}
-		switch err := sec.open(); {
-		case err == nil:
-			s.serving(sec)
-		default:
+		if err := sec.open(); err != nil {
 			s.waiting(sec, err)
 		}
 	}

@@ -428,14 +428,14 @@ func TestSocketIsOpenedAgain(t *testing.T) {
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}
-	log.wait(t, "serving NTP")
 	breakSocket(t, s.Addrs()[0])
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { s.Serve(ctx); close(done) }()
 	defer func() { cancel(); <-done }()
-	log.wait(t, "NTP server socket failed")
-	log.wait(t, "serving NTP")
+	for _, want := range []string{"serving NTP", "NTP server socket failed", "serving NTP"} {
+		log.wait(t, want)
+	}
 	ask(t, dial(t, s.Addrs()[0]), request(4, 1))
 }
 
