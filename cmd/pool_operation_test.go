@@ -3,6 +3,7 @@ package cmd_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
@@ -13,9 +14,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/ntpd-go/ntpd-go/internal/testcert"
+	"github.com/ntpd-go/ntpd-go/internal/testgeo"
 	"github.com/ntpd-go/ntpd-go/nts/ke"
 	"github.com/ntpd-go/ntpd-go/nts/pool"
 	"github.com/ntpd-go/ntpd-go/proto/aead"
@@ -202,5 +206,59 @@ func TestPoolZone(t *testing.T) {
 	put(t, dir, "secret", "short")
 	if out := run("validate"); !strings.Contains(out, "too short") {
 		t.Errorf("%s", out)
+	}
+}
+
+// A certificate and a database of places that change are taken over, and the old
+// ones stay when the new ones are no good.
+func TestPoolReloadsCertificateAndPlaces(t *testing.T) {
+	dir, kePort, _ := operated(t)
+	text, err := os.ReadFile(filepath.Join(dir, "pool.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir, "pool.toml", strings.Replace(string(text), "reload-seconds = 1\n", "reload-seconds = 0\ngeolocation-path = \"places.mmdb\"\n", 1))
+	places := string(testgeo.Database(map[string][2]string{"127.0.0.0/8": {"NL", "EU"}}))
+	put(t, dir, "places.mmdb", places)
+	p := start(t, dir, "nts-pool-ke", "-c", "pool.toml")
+	p.await("listening on")
+	shown := func() string {
+		t.Helper()
+		conn, err := tls.Dial("tcp", "127.0.0.1:"+kePort, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"ntske/1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0].Subject.String()
+	}
+	before := shown()
+
+	ca := testcert.NewCA(t)
+	chain, _, key := ca.Leaf([]string{"localhost"}).Files()
+	for from, to := range map[string]string{chain: "end.fullchain.pem", key: "end.key"} {
+		b, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, dir, to, string(b))
+	}
+	put(t, dir, "places.mmdb", "half of it")
+	p.signal(syscall.SIGHUP)
+	p.await("kept the configuration of before.*pool.toml:.*places.mmdb: this is no database of places.*unpack or download it anew")
+	if now := shown(); now != before {
+		t.Errorf("a certificate was taken over with a database that is no good: %s", now)
+	}
+	put(t, dir, "places.mmdb", places)
+	p.signal(syscall.SIGHUP)
+	p.await("read the configuration anew")
+	if now := shown(); now == before || now != "CN=test leaf" {
+		t.Errorf("%s is shown", now)
+	}
+	var s pool.Status
+	if err := json.Unmarshal([]byte(poolCtl(t, dir, "pool", "status", "--json", "-c", "pool.toml")), &s); err != nil {
+		t.Fatal(err)
+	}
+	if s.Settings.GeoBuilt.Unix() != 1_700_000_000 || s.Settings.Error != "" {
+		t.Errorf("%+v", s.Settings)
 	}
 }

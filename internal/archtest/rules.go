@@ -84,6 +84,7 @@ var Rooms = []Rule{
 	{Package: "internal/memnet"},
 	{Package: "internal/sbom"},
 	{Package: "internal/testcert", Testing: true},
+	{Package: "internal/testgeo", Testing: true},
 	{Package: "internal/testdns", Testing: true, Internal: []string{"proto/srv"}},
 	{Package: "internal/sim", Internal: []string{"daemon/assemble", "daemon/config", "proto/..."}},
 	{Package: "test/...", Internal: []string{"internal/...", "proto/...", "nts/...", "test/..."}},

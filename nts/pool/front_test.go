@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -384,6 +385,43 @@ func TestCase48NothingSecretAtAnyLevel(t *testing.T) {
 		for line := range strings.Lines(log) {
 			if strings.Contains(line, "198.51.100") && !strings.Contains(line, "level=DEBUG") {
 				t.Errorf("a client's address: %s", line)
+			}
+		}
+	})
+}
+
+// A certificate that is replaced is shown to the next client, and who is in the
+// middle of an exchange ends it with the one of before.
+func TestCase46CertificateIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.add(func(s *source) { s.keep = true })
+		old, fresh := w.own, w.ca.Leaf([]string{"192.0.2.1"})
+		var shown atomic.Pointer[tls.Config]
+		shown.Store(&tls.Config{Certificates: []tls.Certificate{old.TLS}})
+		w.change = func(c *Config) { c.TLS = shown.Load }
+		w.start()
+		shake := func() *tls.Conn {
+			c := tls.Client(w.connect(), w.clientTLS())
+			if err := c.Handshake(); err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		serial := func(c *tls.Conn) string { return c.ConnectionState().PeerCertificates[0].SerialNumber.String() }
+		first := shake()
+		shown.Store(&tls.Config{Certificates: []tls.Certificate{fresh.TLS}})
+		second := shake()
+		if serial(first) == serial(second) {
+			t.Error("the certificate of before is shown")
+		}
+		for _, c := range []*tls.Conn{first, second} {
+			c.Write(fromHex(ordinary + eom))
+			answer, err := io.ReadAll(c)
+			if resp, derr := nts.DecodeResponse(answer); err != nil || derr != nil {
+				t.Errorf("%v, %v, %v", resp, err, derr)
+			} else if _, ok := resp.(nts.Established); !ok {
+				t.Errorf("%+v", resp)
 			}
 		}
 	})

@@ -13,18 +13,21 @@ type Geo struct {
 	db *maxminddb.Reader
 }
 
+// geoRemedy is what to do about a file that is no good.
+const geoRemedy = "; unpack or download it anew (a file of GeoLite2-Country or of its like ends in .mmdb), or leave geolocation-path out"
+
 // OpenGeo reads a database. It is held in memory: the file may be replaced at
-// any time.
+// any time. The caller says in its error which file it is.
 func OpenGeo(data []byte) (*Geo, error) {
 	db, err := maxminddb.OpenBytes(data)
 	if err != nil {
-		return nil, fmt.Errorf("not a database of places in MaxMind's format: %w", err)
+		return nil, fmt.Errorf("this is no database of places in MaxMind's format: %w%s", err, geoRemedy)
 	}
 	g := &Geo{db: db}
 	var any map[string]struct{}
 	if err := db.Lookup(netip.MustParseAddr("2001:db8::1")).Decode(&any); err != nil {
 		if err := db.Lookup(netip.MustParseAddr("192.0.2.1")).Decode(&any); err != nil {
-			return nil, fmt.Errorf("the database of places cannot be read: %w", err)
+			return nil, fmt.Errorf("the database of places is damaged: %w%s", err, geoRemedy)
 		}
 	}
 	return g, nil
