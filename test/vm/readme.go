@@ -70,6 +70,12 @@ func transcript(ctx context.Context, m *machine) (string, error) {
 	if err := m.save("status.txt", status); err != nil {
 		return "", err
 	}
+	// Both steer one clock by now.
+	for _, name := range []string{"client", "server"} {
+		if err := m.awaitLog(ctx, name, "code=clock-shared"); err != nil {
+			return "", err
+		}
+	}
 	return "status: " + strings.TrimSpace(strings.SplitN(status, "\n", 2)[0]), nil
 }
 
