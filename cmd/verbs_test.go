@@ -103,7 +103,7 @@ func get(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // schemas are those that are published.
-var schemas = map[string][]byte{"status": observe.StatusSchema, "history": history.DocumentSchema}
+var schemas = map[string][]byte{"status": observe.StatusSchema, "history": history.DocumentSchema, "clients": observe.ClientsDocument}
 
 // schema checks a document against one of them.
 func schema(ts *testscript.TestScript, neg bool, args []string) {

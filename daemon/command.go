@@ -63,7 +63,7 @@ func (c *commander) handle(ctx context.Context, r control.Request) control.Answe
 	case err != nil:
 		c.d.Log.Warn("a command was not carried out", "code", "command-failed", "verb", string(r.Verb), "error", err)
 		return control.Refused(lines(err)...)
-	case r.Verb != control.SourceList && r.Verb != control.History:
+	case r.Verb != control.SourceList && r.Verb != control.History && r.Verb != control.Clients:
 		c.d.Log.Info("a command was carried out", "code", "command", "verb", string(r.Verb), "did", strings.Join(answer.Text, "; "))
 	}
 	return answer
@@ -90,6 +90,8 @@ func (c *commander) do(ctx context.Context, r control.Request) (control.Answer, 
 		return c.rotate()
 	case control.History:
 		return c.history(r.Since)
+	case control.Clients:
+		return c.clients(r.Top)
 	default:
 		return control.Answer{}, fmt.Errorf("the daemon does not know the command %q; use the ntp-ctl of its release", r.Verb)
 	}

@@ -321,7 +321,7 @@ func (d *daemon) state() observe.State {
 	s.System, s.Sources, s.Own = observe.FromStatus(st, now, threshold, (proto.Second >> -d.precision).Seconds())
 	s.Own.Clock, s.Own.KeyHosts = d.ClockName, d.keyHosts()
 	if d.ntp != nil {
-		s.Own.Verdicts = d.ntp.Verdicts()
+		addServed(s.Own, d.ntp)
 	}
 	return s
 }

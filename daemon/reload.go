@@ -97,6 +97,7 @@ func needRestart(before, after *config.Config) []string {
 	note(bo.LogLevel != ao.LogLevel || bo.LogPath != ao.LogPath, "log-level or log-path")
 	note(bo.ObservationPath != ao.ObservationPath || bo.ObservationPermissions != ao.ObservationPermissions, "the observation socket")
 	note(bo.ControlPath != ao.ControlPath, "control-path")
+	note(bo.ClientList != ao.ClientList, "client-list")
 	note(before.Clock.Path != after.Clock.Path || before.Clock.Interface != after.Clock.Interface || before.Clock.TimestampMode != after.Clock.TimestampMode, "[clock]")
 	return all
 }

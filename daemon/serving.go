@@ -38,6 +38,10 @@ const maxWorkers = 16
 func (d *daemon) newServer() (*serve.Server, error) {
 	c := d.Config
 	cfg := serve.Config{Clock: d.Clock, Snapshot: &d.snapshot, Keys: &d.keys.current, Entropy: rand.Reader, Log: d.Log}
+	var err error
+	if cfg.Census, err = newCensus(c.Observability.ClientList); err != nil {
+		return nil, cli.Exit(cli.Software, err)
+	}
 	for i := range c.Servers {
 		policy, err := serverPolicy(&c.Servers[i])
 		if err != nil {
@@ -83,6 +87,18 @@ func serverPolicy(s *config.Server) (server.Config, error) {
 	return p, nil
 }
 
+// newCensus makes what remembers the servers' clients; nil remembers nobody.
+func newCensus(how config.ClientList) (*server.Census, error) {
+	switch how {
+	case config.ClientsByAddress:
+		return server.NewCensus(server.ScopeAddress, rand.Reader)
+	case config.ClientsByNetwork:
+		return server.NewCensus(server.ScopeNetwork, rand.Reader)
+	default:
+		return nil, nil
+	}
+}
+
 func rule(l *config.AccessList) server.Rule {
 	r := server.Rule{Filter: l.Filter, Action: server.Ignore}
 	if l.Action == config.ActionDeny {
@@ -98,6 +114,14 @@ func serverStats(c *config.Config, s *serve.Server) []observe.Server {
 		out = append(out, observe.Server{Address: c.Servers[i].Listen.String(), Stats: observe.Stats(n)})
 	}
 	return out
+}
+
+// addServed adds what the NTP servers tell beyond ntpd-rs' counters.
+func addServed(own *observe.Own, s *serve.Server) {
+	own.Verdicts, own.Drops = s.Verdicts(), s.Drops()
+	if n, ok := s.Distinct(); ok {
+		own.Clients = &n
+	}
 }
 
 // readingTime is how long it takes to read the clock, as the precision of NTP

@@ -40,7 +40,7 @@ func root() *cobra.Command {
 	cli.Version(cmd, version.Release)
 	cmd.AddCommand(statusCommand(f), validateCommand(f), queryCommand(), ntsCheckCommand(), poolCommand(f),
 		checkCommand(f), waitsyncCommand(f), forceSyncCommand(f), acceptStepCommand(f), sourceCommand(f), keysCommand(f), reloadCommand(f),
-		historyCommand(f), plotCommand(f))
+		historyCommand(f), plotCommand(f), clientsCommand(f))
 	return cmd
 }
 

@@ -34,6 +34,7 @@ func writeTable(w io.Writer, sc screen, r *observe.Report) error {
 	if len(r.Servers) > 0 {
 		fmt.Fprintln(b)
 		sc.servers(b, r.Servers)
+		sc.paragraph(b, "", clientsLine(r))
 	}
 	for _, k := range r.KeyHosts {
 		if k.NotAfter != nil && r.Time != nil {
@@ -300,19 +301,35 @@ func or[T any](v *T, format func(T) string) string {
 	return format(*v)
 }
 
+// clientsLine tells how many ask, where that is known.
+func clientsLine(r *observe.Report) string {
+	if r.Clients == nil || *r.Clients == 0 {
+		return ""
+	}
+	if *r.Clients == 1 {
+		return "1 client in the last hour"
+	}
+	return fmt.Sprintf("about %d clients in the last hour", *r.Clients)
+}
+
 func (sc screen) servers(w io.Writer, all []observe.ServerReport) {
 	cols := []*column{{title: "SERVER", least: 12}}
-	for _, title := range []string{"RECEIVED", "ANSWERED", "NTS", "DENIED", "LIMITED", "IGNORED", "NTS NAK", "UNSENT"} {
+	for _, title := range []string{"RECEIVED", "ANSWERED", "NTS", "DENIED", "LIMITED", "IGNORED", "NTS NAK", "UNSENT", "LOST"} {
 		cols = append(cols, &column{title: title, right: true})
 	}
 	for i, c := range cols[3:] {
-		c.drop = 6 - i
+		c.drop = 7 - i
 	}
 	for i := range all {
 		n := &all[i].Stats
 		cols[0].cells = append(cols[0].cells, all[i].Address)
 		for j, v := range []uint64{n.ReceivedPackets, n.AcceptedPackets, n.NTSAcceptedPackets, n.DeniedPackets, n.RateLimitedPackets, n.IgnoredPackets, n.NTSNakPackets, n.ResponseSendErrors} {
 			cols[j+1].cells = append(cols[j+1].cells, fmt.Sprint(v))
+		}
+		lost := cols[len(cols)-1]
+		lost.cells = append(lost.cells, or(all[i].Drops, func(n uint64) string { return fmt.Sprint(n) }))
+		if all[i].Drops != nil && *all[i].Drops > 0 {
+			lost.drop = len(cols) // the last one that goes
 		}
 	}
 	sc.grid(w, cols, nil)

@@ -137,7 +137,7 @@ observation-path = ""
 observation-permissions = 0o660
 metrics-exporter-listen = "[::1]:9976"
 control-path = "/run/x/control"
-
+client-list = "address"
 [keyset]
 stale-key-count = 8
 key-rotation-interval = 3600
@@ -247,7 +247,7 @@ func TestObservabilityKeysetClock(t *testing.T) {
 	colours := *o.ANSIColors
 	o.Table, k.Table, l.Table, o.ANSIColors, o.control = Table{}, Table{}, Table{}, nil, nil
 	if want := (Observability{LogLevel: "trace", LogPath: "/var/log/a", LogPathMetricsExporter: "/var/log/b", ObservationPermissions: 0o660,
-		MetricsExporterListen: netip.MustParseAddrPort("[::1]:9976"), ControlPath: "/run/x/control"}); !reflect.DeepEqual(o, want) || !colours {
+		MetricsExporterListen: netip.MustParseAddrPort("[::1]:9976"), ControlPath: "/run/x/control", ClientList: ClientsByAddress}); !reflect.DeepEqual(o, want) || !colours {
 		t.Errorf("observability is %+v", o)
 	}
 	if want := (Keyset{StaleKeyCount: 8, KeyRotationInterval: time.Hour, KeyStoragePath: "/var/lib/keys"}); !reflect.DeepEqual(k, want) {
@@ -345,6 +345,20 @@ func TestControlPath(t *testing.T) {
 	} {
 		if got := load(t, text).Observability.ControlPath; got != want {
 			t.Errorf("%q: %q instead of %q", text, got, want)
+		}
+	}
+}
+
+// Unless it is asked for, nobody's address is remembered.
+func TestClientList(t *testing.T) {
+	for text, want := range map[string]ClientList{
+		"": ClientsByNetwork,
+		"[observability]\nclient-list = \"network\"\n": ClientsByNetwork,
+		"[observability]\nclient-list = \"address\"\n": ClientsByAddress,
+		"[observability]\nclient-list = \"off\"\n":     ClientsOff,
+	} {
+		if got := load(t, text).Observability.ClientList; got != want {
+			t.Errorf("%q: %v instead of %v", text, got, want)
 		}
 	}
 }

@@ -19,9 +19,20 @@ type Observability struct {
 	ObservationPermissions uint32 // mode bits of the socket
 	MetricsExporterListen  netip.AddrPort
 	ControlPath            string // empty: no socket
+	ClientList             ClientList
 
 	control *string
 }
+
+// ClientList says how exactly an NTP server remembers who asks it.
+type ClientList uint8
+
+// The ways of remembering clients.
+const (
+	ClientsByNetwork ClientList = iota + 1 // by IPv4 /24 and IPv6 /48, but for private addresses
+	ClientsByAddress                       // by IPv4 address and IPv6 /64
+	ClientsOff                             // not at all
+)
 
 // controlSuffix makes the control socket's path out of the observation socket's, so that daemons that were told apart by
 // the one are by the other.
@@ -79,6 +90,11 @@ var observabilityTable = table[Observability]{keys: []*key[Observability]{
 	val("control-path", opt(orOff), func(o *Observability) **string { return &o.control },
 		"socket that ntp-ctl commands the daemon over; for its own user and root alone").
 		unset("`observation-path` with `"+controlSuffix+"` behind it, none without one").differs("not a key", "control-path"),
+	val("client-list", word(
+		named[ClientList]{"network", ClientsByNetwork}, named[ClientList]{"address", ClientsByAddress}, named[ClientList]{"off", ClientsOff}),
+		func(o *Observability) *ClientList { return &o.ClientList },
+		"how exactly the NTP server remembers who asks, for ntp-ctl clients: IPv4 /24 and IPv6 /48, IPv4 addresses and IPv6 /64, or nothing").
+		otherwise(`"network"`).differs("not a key", "client-list"),
 	val("metrics-exporter-listen", socket, func(o *Observability) *netip.AddrPort { return &o.MetricsExporterListen },
 		"address that ntp-metrics-exporter listens on").otherwise(`"127.0.0.1:9975"`),
 }}

@@ -33,6 +33,7 @@ const (
 	SourceRefresh Verb = "source-refresh"
 	KeysRotate    Verb = "keys-rotate"
 	History       Verb = "history"
+	Clients       Verb = "clients"
 )
 
 // Request is one request. Keys that a verb does not use are left out.
@@ -45,6 +46,8 @@ type Request struct {
 	Config string `json:"config,omitempty"`
 	// Since bounds a history, in seconds before now; 0 for all of it.
 	Since float64 `json:"since,omitempty"`
+	// Top bounds a list of clients; 0 for all of them.
+	Top int `json:"top,omitempty"`
 }
 
 // Answer is the answer to a request.

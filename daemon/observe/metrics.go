@@ -52,6 +52,18 @@ var ownFamilies = []ownFamily{
 			})
 		}
 	}},
+	{"ntp_server_kernel_drops_total", "Requests that the kernel dropped because the server did not take them in fast enough", "counter", "", func(r *Report, emit func(string, float64)) {
+		for i := range r.Servers {
+			if v := float(r.Servers[i].Drops); v != nil {
+				emit(labels("listen_address", r.Servers[i].Address), *v)
+			}
+		}
+	}},
+	{"ntp_server_clients", "Different clients of all servers in the last hour, about", "gauge", "", func(r *Report, emit func(string, float64)) {
+		if v := float(r.Clients); v != nil {
+			emit("", *v)
+		}
+	}},
 	{"ntp_nts_ke_server_certificate_expiry_timestamp_seconds", "When the certificate of the key-exchange server expires, in Unix time", "gauge", "seconds", func(r *Report, emit func(string, float64)) {
 		for i := range r.KeyHosts {
 			if v := unix(r.KeyHosts[i].NotAfter); v != nil {

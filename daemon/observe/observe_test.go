@@ -51,6 +51,8 @@ func sample() State {
 	s.System, s.Sources, s.Own = FromStatus(&st, now, proto.FromSeconds(1800), 3.8e-6)
 	s.Program = Program{Version: "0.1.0", BuildCommit: "abc", BuildCommitDate: "2026-01-02", UptimeSeconds: 12.5, Now: Timestamp{uint64(now.Wall)}}
 	s.Servers = []Server{{Address: "[::]:123", Stats: Stats{ReceivedPackets: 5, AcceptedPackets: 3, DeniedPackets: 1, IgnoredPackets: 1}}}
+	clients := uint64(4)
+	s.Own.Drops, s.Own.Clients = []uint64{7}, &clients
 	return s
 }
 

@@ -25,6 +25,7 @@ type Report struct {
 	Clock    ClockReport    `json:"clock"`
 	Sources  []SourceReport `json:"sources"`
 	Servers  []ServerReport `json:"servers"`
+	Clients  *uint64        `json:"clients"` // of all servers in the last hour, about
 	KeyHosts []KeyHost      `json:"nts_ke_servers"`
 }
 
@@ -114,7 +115,8 @@ type NTSReport struct {
 type ServerReport struct {
 	Address  string            `json:"address"`
 	Stats    Stats             `json:"counters"`
-	Verdicts map[string]uint64 `json:"verdicts"` // nil from daemons that do not tell
+	Verdicts map[string]uint64 `json:"verdicts"`     // nil from daemons that do not tell
+	Drops    *uint64           `json:"kernel_drops"` // requests that the kernel dropped before the server saw them
 }
 
 // KeyHost is an NTS key-exchange server.
@@ -139,7 +141,7 @@ func NewReport(s *State, now time.Time) *Report {
 	}
 	r.Time = calendar(s.Program.Now, now)
 	if s.Own != nil {
-		r.Daemon.Name = "ntpd-go"
+		r.Daemon.Name, r.Clients = "ntpd-go", s.Own.Clients
 		for i := range s.Own.Sources {
 			r.Sources = append(r.Sources, ownSource(&s.Own.Sources[i], s, now))
 		}
@@ -155,6 +157,9 @@ func NewReport(s *State, now time.Time) *Report {
 		r.Servers = append(r.Servers, ServerReport{Address: line(s.Servers[i].Address), Stats: s.Servers[i].Stats})
 		if s.Own != nil && i < len(s.Own.Verdicts) {
 			r.Servers[i].Verdicts = s.Own.Verdicts[i]
+		}
+		if s.Own != nil && i < len(s.Own.Drops) {
+			r.Servers[i].Drops = &s.Own.Drops[i]
 		}
 	}
 	r.Clock.State, r.Clock.Reason = clockState(s, r)

@@ -120,7 +120,14 @@ type Own struct {
 
 	// Verdicts counts for each of Servers what became of requests, by name.
 	Verdicts []map[string]uint64 `json:"verdicts,omitempty"`
-	KeyHosts []KeyHost           `json:"nts_ke_servers,omitempty"`
+	// Drops counts for each of Servers the requests that the kernel dropped
+	// since the socket was opened, because they came faster than they were
+	// taken in.
+	Drops []uint64 `json:"kernel_drops,omitempty"`
+	// Clients is about how many different clients asked in the last hour; nil
+	// when nobody counts them.
+	Clients  *uint64   `json:"clients,omitempty"`
+	KeyHosts []KeyHost `json:"nts_ke_servers,omitempty"`
 }
 
 // Schema is the version of Own that this package writes.
