@@ -44,6 +44,9 @@ func Hook() {
 	case roleLaunch:
 		fmt.Fprintln(os.Stderr, "lab launcher:", launch(os.Args[2]))
 		os.Exit(125)
+	case roleFilter:
+		fmt.Fprintln(os.Stderr, "lab filter:", filter(os.Args[2], os.Args[3:]))
+		os.Exit(125)
 	case roleHold:
 		finish(hold())
 	case roleAsk:

@@ -74,7 +74,8 @@ func (t *Trial) DaemonBehind(h *lab.Host, wrapper []string, name, text string, a
 		text = "[observability]\nlog-level = \"info\"\nobservation-path = \"" + lab.RunDir + "/" + name + ".observe\"\n" + text
 	}
 	file := t.Write(h, name+".toml", text)
-	all := append(append([]string{}, wrapper...), filepath.Join(t.Bin, "ntp-daemon"), "-c", file, "--no-clock")
+	all := append(append([]string{}, wrapper...), t.Behind...)
+	all = append(all, filepath.Join(t.Bin, "ntp-daemon"), "-c", file, "--no-clock")
 	p, err := h.Start(lab.Program{Args: append(all, args...), Log: name + ".log"})
 	t.Check(err)
 	d.Process = p

@@ -30,6 +30,9 @@ type Scene struct {
 	Root  string // of the module, for rows that run its tests
 	Roots *x509.CertPool
 
+	// Behind is a program that every daemon is started by way of, and its arguments.
+	Behind []string
+
 	Authority, Wrong *lab.Authority
 
 	certs string
@@ -73,6 +76,17 @@ func Open(bin, name string) (*Scene, error) {
 	}
 	s := &Scene{Bin: bin, Dir: dir, Root: root, certs: filepath.Join(dir, "certs")}
 	return s, s.makeCertificates()
+}
+
+// Within runs rows as parts of this one, behind a wrapper, and returns what became of them.
+func (t *Trial) Within(wrapper []string, rows []Row) []Result {
+	s := *t.Scene
+	s.Behind, s.Dir = wrapper, t.dir
+	var results []Result
+	for _, r := range rows {
+		results = append(results, s.run(t.Context, r))
+	}
+	return results
 }
 
 func say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
