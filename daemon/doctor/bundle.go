@@ -4,13 +4,13 @@ import (
 	"archive/tar"
 	"compress/gzip"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,28 +97,31 @@ var (
 // secret, every string of a key that sounds like one, keys in PEM, and
 // passwords in addresses. It needs no configuration without errors.
 func Redact(name string, data []byte) string {
-	text := string(data)
-	cfg, _ := config.Parse(name, data)
-	for i := range cfg.NTSKEServers {
-		for _, s := range cfg.NTSKEServers[i].AcceptedPoolAuthenticationTokens {
-			text = strings.ReplaceAll(text, s.Reveal(), hidden)
-		}
-	}
-	for rest := data; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		if strings.Contains(block.Type, "PRIVATE") {
-			text = hidePEM(text)
-		}
-	}
+	text := privatePEM.ReplaceAllString(hideTokens(name, data), hidden)
 	return userInfo.ReplaceAllString(hideLines(text), "://"+hidden+"@")
 }
 
 var privatePEM = regexp.MustCompile(`(?s)-----BEGIN [^-]*PRIVATE[^-]*-----.*?-----END [^-]*-----`)
 
-func hidePEM(text string) string { return privatePEM.ReplaceAllString(text, hidden) }
+// hideTokens replaces all tokens in one pass: what stands for one of them is not looked at for the others, whose
+// letters it may hold. The longest go first, because one may begin another.
+func hideTokens(name string, data []byte) string {
+	cfg, _ := config.Parse(name, data)
+	var tokens []string
+	for i := range cfg.NTSKEServers {
+		for _, s := range cfg.NTSKEServers[i].AcceptedPoolAuthenticationTokens {
+			if s.Reveal() != "" {
+				tokens = append(tokens, s.Reveal())
+			}
+		}
+	}
+	slices.SortFunc(tokens, func(a, b string) int { return len(b) - len(a) })
+	var pairs []string
+	for _, token := range tokens {
+		pairs = append(pairs, token, hidden)
+	}
+	return strings.NewReplacer(pairs...).Replace(string(data))
+}
 
 // hideLines hides the strings of keys that sound secret, also where the value
 // goes on over several lines.

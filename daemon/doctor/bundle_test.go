@@ -90,6 +90,25 @@ func TestBundleHoldsTheReportAndNoSecret(t *testing.T) {
 	}
 }
 
+// TestRedactingManyShortTokens: each letter of what stands for a secret may be a token itself. Hiding them one after the
+// other would make the text three times as long with each.
+func TestRedactingManyShortTokens(t *testing.T) {
+	letters := strings.Repeat(`"e", "s", "c", "r", "t", "", `, 10)
+	text := "[[nts-ke-server]]\naccepted-pool-authentication-tokens = [" + letters + "]\n"
+	got := Redact("x", []byte(text))
+	if len(got) > len(hidden)*len(text) {
+		t.Errorf("%d octets became %d", len(text), len(got))
+	}
+}
+
+// TestRedactTakesLongTokensFirst: what begins another must not leave its end.
+func TestRedactTakesLongTokensFirst(t *testing.T) {
+	text := "[[nts-ke-server]]\naccepted-pool-authentication-tokens = [\"tokenA\", \"tokenAandB\"]\n# tokenAandB, tokenA\n"
+	if got := Redact("x", []byte(text)); strings.Contains(got, "andB") || strings.Contains(got, "tokenA") {
+		t.Error(got)
+	}
+}
+
 func FuzzRedact(f *testing.F) {
 	f.Add(precious, "tokenB2x")
 	f.Add("", `a"b`)
