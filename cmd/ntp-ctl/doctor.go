@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/daemon/doctor"
 	"github.com/ntpd-go/ntpd-go/internal/cli"
 	"github.com/ntpd-go/ntpd-go/internal/version"
@@ -29,7 +30,7 @@ func doctorCommand(f *flags) *cobra.Command {
 				return cli.Exit(cli.Usage, errors.New("--timeout must be above zero"))
 			}
 			if o.Config = f.config; o.Config == "" {
-				o.Config = defaultConfig
+				o.Config = config.DefaultPath
 			}
 			o.Built = built()
 			report := doctor.Run(cmd.Context(), o)

@@ -155,7 +155,7 @@ func span(seconds float64) string {
 // loadConfig reads the configuration, all of which must be good.
 func loadConfig(file string) (*config.Config, error) {
 	if file == "" {
-		file = defaultConfig
+		file = config.DefaultPath
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/internal/cli"
 	"github.com/ntpd-go/ntpd-go/internal/version"
 )
@@ -34,7 +35,7 @@ func root() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.PersistentFlags().StringVarP(&f.config, "config", "c", "", "configuration file (default "+defaultConfig+")")
+	cmd.PersistentFlags().StringVarP(&f.config, "config", "c", "", "configuration file (default "+config.DefaultPath+")")
 	cmd.PersistentFlags().StringVarP(&f.format, "format", "f", "table", "format of status: table, plain (as ntpd-rs prints it) or prometheus")
 	cmd.AddCommand(doctorCommand(f))
 	cli.Version(cmd, version.Release)
@@ -43,6 +44,3 @@ func root() *cobra.Command {
 		historyCommand(f), plotCommand(f), clientsCommand(f))
 	return cmd
 }
-
-// defaultConfig is read when no -c is given and the file exists.
-const defaultConfig = "/etc/ntpd-rs/ntp.toml"

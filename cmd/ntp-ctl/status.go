@@ -2,10 +2,8 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"time"
 
@@ -14,6 +12,7 @@ import (
 	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/daemon/observe"
 	"github.com/ntpd-go/ntpd-go/internal/cli"
+	"github.com/ntpd-go/ntpd-go/internal/configfile"
 )
 
 // readTimeout bounds the wait for a daemon that accepts but does not answer.
@@ -141,23 +140,12 @@ func observationPath(file string) (string, error) {
 	return cfg.Observability.ObservationPath, nil
 }
 
-// readConfig reads what it can of the configuration: the file that is named,
-// else the default one, else the defaults.
+// readConfig reads what it can of the configuration, and says what is wrong
+// with it.
 func readConfig(file string) (*config.Config, error) {
-	explicit := file != ""
-	if !explicit {
-		file = defaultConfig
-	}
-	data, err := os.ReadFile(file)
-	switch {
-	case !explicit && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)):
-		return config.Default(), nil
-	case err != nil:
-		return nil, cli.Exit(cli.Config, fmt.Errorf("configuration: %w", cli.Absolute(err)))
-	}
-	cfg, problems := config.Parse(file, data)
+	cfg, problems, err := configfile.Read(file)
 	if len(problems) > 0 {
 		fmt.Fprintf(os.Stderr, "ntp-ctl: %v\n", problems)
 	}
-	return cfg, nil
+	return cfg, err
 }

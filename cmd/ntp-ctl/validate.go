@@ -27,7 +27,7 @@ func validateCommand(f *flags) *cobra.Command {
 func validate(cmd *cobra.Command, file string) error {
 	explicit := file != ""
 	if !explicit {
-		file = defaultConfig
+		file = config.DefaultPath
 	}
 	out := cmd.ErrOrStderr()
 	data, err := os.ReadFile(file)

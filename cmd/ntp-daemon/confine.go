@@ -36,7 +36,7 @@ func confiner(cfg *config.Config, f *flags, clockName string, log *slog.Logger) 
 // configuration names, and to write what it keeps.
 func needs(cfg *config.Config, file, clockName string) privilege.Needs {
 	if file == "" {
-		file = defaultConfig
+		file = config.DefaultPath
 	}
 	n := privilege.Needs{SetTime: clockName == daemon.ClockSystem && len(cfg.Sources) > 0}
 	for i := range cfg.Servers {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/internal/cli"
 	"github.com/ntpd-go/ntpd-go/internal/version"
 )
@@ -34,7 +35,7 @@ func root() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return start(cmd.Context(), f) },
 	}
 	fs := cmd.Flags()
-	fs.StringVarP(&f.config, "config", "c", "", "configuration file (default "+defaultConfig+")")
+	fs.StringVarP(&f.config, "config", "c", "", "configuration file (default "+config.DefaultPath+")")
 	fs.StringVarP(&f.logLevel, "log-level", "l", "", "trace, debug, info, warn or error; overrides the configuration")
 	fs.BoolVar(&f.noClock, "no-clock", false, "leave the system's clock alone and steer a clock in user space, as update-system-clock = false does")
 	fs.BoolVar(&f.privileged, "keep-privileges", false, "keep capabilities and access to all files after the start")
@@ -45,6 +46,3 @@ func root() *cobra.Command {
 	cli.Version(cmd, version.Release)
 	return cmd
 }
-
-// defaultConfig is read when no -c is given and the file exists.
-const defaultConfig = "/etc/ntpd-rs/ntp.toml"

@@ -62,7 +62,7 @@ func start(ctx context.Context, f *flags) error {
 func load(path string) (cfg *config.Config, notes []string, err error) {
 	explicit := path != ""
 	if !explicit {
-		path = defaultConfig
+		path = config.DefaultPath
 	}
 	data, err := os.ReadFile(path)
 	switch {
@@ -90,7 +90,7 @@ func load(path string) (cfg *config.Config, notes []string, err error) {
 // would keep the daemon from starting is an error here too.
 func reread(path, more string) (*config.Config, error) {
 	if path == "" {
-		path = defaultConfig
+		path = config.DefaultPath
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -4,9 +4,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -16,13 +14,12 @@ import (
 	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/daemon/logging"
 	"github.com/ntpd-go/ntpd-go/internal/cli"
+	"github.com/ntpd-go/ntpd-go/internal/configfile"
 	"github.com/ntpd-go/ntpd-go/internal/version"
 )
 
 func main() { os.Exit(cli.Run(root(), os.Args[1:], os.Stdout, os.Stderr)) }
 
-// defaultConfig is read when no -c is given and the file exists.
-const defaultConfig = "/etc/ntpd-rs/ntp.toml"
 
 func root() *cobra.Command {
 	var file string
@@ -34,15 +31,18 @@ metrics-exporter-listen of [observability] (127.0.0.1:9975 unless written). SIGH
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(file) },
 	}
-	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file of the daemon (default "+defaultConfig+")")
+	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file of the daemon (default "+config.DefaultPath+")")
 	cli.Version(cmd, version.Release)
 	return cmd
 }
 
 func run(file string) error {
-	cfg, err := load(file)
+	cfg, problems, err := configfile.Read(file)
 	if err != nil {
-		return cli.Exit(cli.Config, err)
+		return err
+	}
+	if err := problems.Err(); err != nil {
+		return cli.Exit(cli.Config, fmt.Errorf("there was an error loading the config: %w", err))
 	}
 	o := &cfg.Observability
 	if o.ObservationPath == "" {
@@ -66,25 +66,6 @@ func run(file string) error {
 	go reopen(ctx, log, hangup)
 	e := &exporter{socket: o.ObservationPath, listen: o.MetricsExporterListen, log: log.Logger, strange: log.Limited(), notify: os.Getenv("NOTIFY_SOCKET")}
 	return e.run(ctx)
-}
-
-func load(file string) (*config.Config, error) {
-	explicit := file != ""
-	if !explicit {
-		file = defaultConfig
-	}
-	data, err := os.ReadFile(file)
-	switch {
-	case !explicit && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)):
-		return config.Default(), nil
-	case err != nil:
-		return nil, fmt.Errorf("there was an error loading the config: %w", cli.Unreadable(err, cli.NameAnother))
-	}
-	cfg, problems := config.Parse(file, data)
-	if err := problems.Err(); err != nil {
-		return nil, fmt.Errorf("there was an error loading the config: %w", err)
-	}
-	return cfg, nil
 }
 
 // reopen opens the log file anew at every SIGHUP.

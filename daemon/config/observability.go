@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// DefaultPath is the configuration file that the commands read when no other is named and it exists.
+const DefaultPath = "/etc/ntpd-rs/ntp.toml"
+
 // DefaultObservationPath is where the daemon is observed unless the file says otherwise; ntp-ctl looks there too.
 const DefaultObservationPath = "/var/run/ntpd-rs/observe"
 

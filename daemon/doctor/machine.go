@@ -143,7 +143,7 @@ func (p *process) ownClock() bool {
 	if !p.steers() || slices.Contains(p.args, "--no-clock") {
 		return false
 	}
-	file := "/etc/ntpd-rs/ntp.toml"
+	file := config.DefaultPath
 	for i, a := range p.args {
 		if (a == "-c" || a == "--config") && i+1 < len(p.args) {
 			file = p.args[i+1]

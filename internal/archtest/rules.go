@@ -64,6 +64,7 @@ var Rooms = []Rule{
 	{Package: "daemon/history", Internal: []string{"proto", "proto/engine", "proto/kalman"}},
 	{Package: "internal/version"},
 	{Package: "internal/cli"},
+	{Package: "internal/configfile", Internal: []string{"daemon/config", "internal/cli"}},
 	{Package: "daemon", Internal: []string{
 		"clock", "daemon/assemble", "daemon/config", "daemon/control", "daemon/history", "daemon/netio", "daemon/observe", "daemon/serve", "daemon/state",
 		"nts", "nts/ke", "nts/lookup", "proto/...", "internal/cli", "internal/version",
@@ -71,8 +72,8 @@ var Rooms = []Rule{
 	{Package: "cmd", Internal: []string{"daemon/config", "daemon/history", "daemon/observe", "internal/jsonschema"}},
 	{Package: "cmd/ntp-daemon", Internal: []string{"clock", "daemon/...", "proto", "internal/cli", "internal/version"}},
 	{Package: "cmd/nts-pool-ke", Internal: []string{"daemon/config", "daemon/logging", "daemon/observe", "nts/...", "proto/srv", "internal/cli", "internal/version"}},
-	{Package: "cmd/ntp-metrics-exporter", Internal: []string{"daemon/config", "daemon/logging", "daemon/observe", "internal/cli", "internal/version"}},
-	{Package: "cmd/ntp-ctl", Internal: []string{"daemon/...", "proto/...", "nts/...", "internal/cli", "internal/version"}},
+	{Package: "cmd/ntp-metrics-exporter", Internal: []string{"daemon/config", "daemon/logging", "daemon/observe", "internal/cli", "internal/configfile", "internal/version"}},
+	{Package: "cmd/ntp-ctl", Internal: []string{"daemon/...", "proto/...", "nts/...", "internal/cli", "internal/configfile", "internal/version"}},
 
 	// What only tests and tools use.
 	{Package: "clock/clocktest", Testing: true, Internal: []string{"clock", "proto", "proto/engine", "proto/kalman"}},
