@@ -7,11 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/ntpd-go/ntpd-go/internal/testlog"
 	"github.com/ntpd-go/ntpd-go/proto"
 	"github.com/ntpd-go/ntpd-go/proto/engine"
 )
@@ -119,31 +119,13 @@ func TestADamagedClockStateIsAFirstStart(t *testing.T) {
 	}
 }
 
-// sharedLog is a log that is written while it is read.
-type sharedLog struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *sharedLog) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *sharedLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // A disk that could not be written to is tried again, without a word for every
 // time, and the keys are renewed on schedule all the same.
 func TestKeysAreStoredAsSoonAsTheyCanBe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "missing")
 		path := filepath.Join(dir, "keys")
-		var log sharedLog
+		var log testlog.Buffer
 		k := open(t, path, &log, time.Now())
 		go k.run(t.Context())
 		time.Sleep(90 * time.Minute)

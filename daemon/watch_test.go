@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ntpd-go/ntpd-go/internal/testlog"
 )
 
 // pushed is a clock that others steer while its value is true.
@@ -18,7 +20,7 @@ func (p *pushed) Meddled() (float64, bool) { return -12.3456e-6, p.Load() }
 // TestOthersAreNamedOnceAnHour: a second daemon on the same clock never stops.
 func TestOthersAreNamedOnceAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log sharedLog
+		var log testlog.Buffer
 		var clock pushed
 		ctx, cancel := context.WithCancel(t.Context())
 		go watchOthers(ctx, &clock, slog.New(slog.NewTextHandler(&log, nil)))

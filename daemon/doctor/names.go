@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/ntpd-go/ntpd-go/daemon/probe"
+	"github.com/ntpd-go/ntpd-go/internal/neterr"
 )
 
 // names looks at how the sources' names resolve.
@@ -99,7 +100,7 @@ func (e *exam) askNameServer(at, name string) string {
 	case errors.As(err, &dns):
 		return dns.Err
 	default:
-		return probe.Cause(err).Error()
+		return neterr.Cause(err).Error()
 	}
 }
 

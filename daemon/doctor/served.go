@@ -8,6 +8,7 @@ import (
 
 	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/daemon/probe"
+	"github.com/ntpd-go/ntpd-go/internal/neterr"
 	"github.com/ntpd-go/ntpd-go/nts/ke"
 )
 
@@ -75,7 +76,7 @@ func (e *exam) servedKeys(s *config.NTSKEServer) {
 	defer cancel()
 	shown, err := probe.Look(ctx, reachable(s.Listen), "localhost")
 	if err != nil {
-		e.fail("served", subject, "no TLS connection from this machine: "+probe.Cause(err).Error(), "a TLS handshake", "see the daemon's log for why it does not serve there")
+		e.fail("served", subject, "no TLS connection from this machine: "+neterr.Cause(err).Error(), "a TLS handshake", "see the daemon's log for why it does not serve there")
 		return
 	}
 	pair, err := ke.LoadKeyPair(s.CertificateChainPath, s.PrivateKeyPath, e.now)

@@ -6,10 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ntpd-go/ntpd-go/internal/testlog"
 )
 
 func TestAFileIsAppendedToAndReopened(t *testing.T) {
@@ -205,33 +206,9 @@ func TestLevels(t *testing.T) {
 	}
 }
 
-// lockedBuffer is a buffer that a timer writes to as well.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *lockedBuffer) Reset() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.b.Reset()
-}
-
 func TestStrangersGetTenLinesAMinuteAndACount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var b lockedBuffer
+		var b testlog.Buffer
 		l := Limit(slog.New(handler(&b, Options{Journal: true}, false)))
 		for i := range 25 {
 			l.Info("knock", "n", i)

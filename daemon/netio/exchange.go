@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ntpd-go/ntpd-go/internal/neterr"
 	"github.com/ntpd-go/ntpd-go/proto"
 	"github.com/ntpd-go/ntpd-go/proto/engine"
 )
@@ -61,7 +62,7 @@ func (c *Client) Dial(id engine.ExchangeID, to netip.AddrPort, route engine.Rout
 	}
 	conn, err := d.Dial(network, to.String())
 	if err != nil {
-		return nil, fmt.Errorf("could not open a socket to %v: %w", to, trim(err))
+		return nil, fmt.Errorf("could not open a socket to %v: %w", to, neterr.Cause(err))
 	}
 	x := &Exchange{
 		id: id, to: to, conn: conn.(*net.UDPConn), out: c.out,
@@ -106,7 +107,7 @@ func (x *Exchange) Send(payload []byte) error {
 	before := realtime()
 	_, err := x.conn.Write(payload)
 	if err != nil {
-		return fmt.Errorf("could not send to %v: %w", x.to, trim(err))
+		return fmt.Errorf("could not send to %v: %w", x.to, neterr.Cause(err))
 	}
 	x.sent = true
 	x.own = proto.Stamp{At: before, Source: proto.StampDaemon, Err: realtime().Sub(before).Abs()}

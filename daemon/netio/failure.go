@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"syscall"
 
+	"github.com/ntpd-go/ntpd-go/internal/neterr"
 	"github.com/ntpd-go/ntpd-go/proto/engine"
 )
 
@@ -74,18 +73,5 @@ func classify(err error) (engine.Class, string) {
 
 // answerError is what the network answered to a request.
 func answerError(to netip.AddrPort, err error) error {
-	return fmt.Errorf("no answer from %v: %w", to, trim(err))
-}
-
-// trim drops the layers of package net, which repeat what the message says.
-func trim(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
-		err = op.Err
-	}
-	var call *os.SyscallError
-	if errors.As(err, &call) {
-		return call.Err
-	}
-	return err
+	return fmt.Errorf("no answer from %v: %w", to, neterr.Cause(err))
 }

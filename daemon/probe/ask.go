@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ntpd-go/ntpd-go/internal/neterr"
 	"github.com/ntpd-go/ntpd-go/proto"
 )
 
@@ -205,7 +206,7 @@ func (a *Answer) measure(t1, t4 proto.Timestamp) {
 
 // failed says what an error of the network means.
 func (a *Answer) failed(err error) {
-	a.Detail = Cause(err).Error()
+	a.Detail = neterr.Cause(err).Error()
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, os.ErrDeadlineExceeded):
 		a.Verdict = NoAnswer
@@ -218,18 +219,4 @@ func (a *Answer) failed(err error) {
 	default:
 		a.Verdict = Failed
 	}
-}
-
-// Cause drops the layers of package net, which repeat what the messages here
-// say.
-func Cause(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
-		err = op.Err
-	}
-	var call *os.SyscallError
-	if errors.As(err, &call) {
-		return call.Err
-	}
-	return err
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ntpd-go/ntpd-go/internal/neterr"
 	"github.com/ntpd-go/ntpd-go/nts/ke"
 	"github.com/ntpd-go/ntpd-go/proto/aead"
 )
@@ -138,7 +139,7 @@ func (c *Check) connect(ctx context.Context, addrs []netip.Addr, o *CheckOptions
 			took, err := TCP(ctx, to, o.Timeout)
 			c.TCP[i] = Connection{Address: to, Seconds: took.Seconds(), err: err}
 			if err != nil {
-				c.TCP[i].Error = Cause(err).Error()
+				c.TCP[i].Error = neterr.Cause(err).Error()
 			}
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ntpd-go/ntpd-go/internal/neterr"
 	"github.com/ntpd-go/ntpd-go/nts"
 	"github.com/ntpd-go/ntpd-go/nts/ke"
 )
@@ -106,10 +107,10 @@ func (c *Check) unreachable(o *CheckOptions) Finding {
 		return Finding{Critical, "filtered", fmt.Sprintf("filtered: TCP port %d of %s does not answer%s", o.Port, c.Host, ntp),
 			"allow outgoing TCP to this port in the firewall, or ask the operator"}
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
-		return Finding{Unknown, "no-route", fmt.Sprintf("this machine has no route to %s: %v", c.TCP[0].Address.Addr(), Cause(err)),
+		return Finding{Unknown, "no-route", fmt.Sprintf("this machine has no route to %s: %v", c.TCP[0].Address.Addr(), neterr.Cause(err)),
 			"check the network connection, or choose the other address family"}
 	default:
-		return Finding{Critical, "network", fmt.Sprintf("no connection to TCP port %d of %s: %v", o.Port, c.Host, Cause(err)), ""}
+		return Finding{Critical, "network", fmt.Sprintf("no connection to TCP port %d of %s: %v", o.Port, c.Host, neterr.Cause(err)), ""}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/ntpd-go/ntpd-go/internal/neterr"
 	"github.com/ntpd-go/ntpd-go/nts"
 )
 
@@ -39,7 +40,7 @@ func LookupReason(err error) string {
 	var dns *net.DNSError
 	switch {
 	case !errors.As(err, &dns):
-		return Cause(err).Error()
+		return neterr.Cause(err).Error()
 	case dns.IsNotFound:
 		return "there is no such name, or it has no address"
 	case dns.IsTimeout:

@@ -19,6 +19,7 @@ import (
 
 	"github.com/ntpd-go/ntpd-go/internal/memnet"
 	"github.com/ntpd-go/ntpd-go/internal/testcert"
+	"github.com/ntpd-go/ntpd-go/internal/testlog"
 	"github.com/ntpd-go/ntpd-go/nts"
 	"github.com/ntpd-go/ntpd-go/nts/ke"
 	"github.com/ntpd-go/ntpd-go/proto/aead"
@@ -38,7 +39,7 @@ type world struct {
 	own      *testcert.Leaf // the pool's certificate
 	sources  []*source
 	change   func(*Config) // before the pool is made, or nil
-	log      lines
+	log      testlog.Buffer
 	level    slog.Level
 	pool     *Pool
 	stop     func() // of the pool, gracefully
@@ -307,24 +308,6 @@ func (w *world) wantAnswer(question, answer string) {
 	if got := w.ask(question); !bytes.Equal(got, fromHex(answer)) {
 		w.t.Errorf("answered %x, want %s", got, answer)
 	}
-}
-
-// lines collects a log.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 func fromHex(s string) []byte {
