@@ -49,6 +49,10 @@ type Options struct {
 	Load Loader
 	// Reload is told when to do so.
 	Reload <-chan struct{}
+	// Record is a new file for a recording of the run, empty for none.
+	Record string
+	// Text is what the configuration was read from, for a recording.
+	Text []byte
 }
 
 // daemon is everything that runs.
@@ -63,6 +67,7 @@ type daemon struct {
 	control   net.Listener
 	history   *history.Ring
 	diary     *diary
+	tape      *tape // nil without a recording
 	snapshot  atomic.Pointer[server.TimeSnapshot]
 	status    atomic.Pointer[engine.Status]
 	precision int8
@@ -113,7 +118,10 @@ func (d *daemon) prepare(ctx context.Context) error {
 		return err
 	}
 	d.control = d.listenControl()
-	return nil
+	if d.Record != "" {
+		d.tape, err = newTape(d.Record, d.Text, d.Config, d.Log)
+	}
+	return err
 }
 
 // prepareServers opens the key ring and binds the servers, if there are any.
@@ -203,6 +211,7 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	cancel(nil)
 	all.Wait()
+	d.tape.close()
 	return d.verdict(loopErr, context.Cause(ctx))
 }
 
@@ -230,7 +239,7 @@ func (d *daemon) takeClock() (*loop, error) {
 	l, err := newLoop(loop{
 		clock: d.Clock, now: d.now, log: d.Log,
 		lookup: netio.Resolver{}.Lookup, locate: locator(systemResolvers), exchange: exchanger(&d.files),
-		publish: d.publish, observe: d.observe, save: keep.save, slewing: keep.slewing,
+		publish: d.publish, observe: d.observe, save: keep.save, slewing: keep.slewing, tape: d.tape,
 	}, assemble.Engine(d.Config), st, rand.Reader)
 	if err != nil {
 		return nil, cli.Exit(cli.NoPermission, fmt.Errorf("could not read the clock: %w", err))

@@ -34,6 +34,7 @@ type loop struct {
 	observe   func(engine.Status, proto.Now)
 	save      func(engine.State) error
 	slewing   func(base float64) // before a slew begins
+	tape      *tape              // nil records nothing
 
 	queue   []engine.Event // answers to actions, handled after all actions of the event before
 	actions []engine.Action
@@ -55,7 +56,8 @@ func newLoop(l loop, cfg engine.Config, saved engine.State, entropy io.Reader) (
 	if err != nil {
 		return nil, err
 	}
-	l.engine = engine.New(cfg, saved, entropy, now)
+	l.engine = engine.New(cfg, saved, l.tape.entropy(entropy), now)
+	l.tape.begin(now, saved)
 	l.events = make(chan engine.Event, 16)
 	l.results = make(chan netio.Result, 64)
 	l.network = netio.NewClient(l.results)
@@ -98,7 +100,9 @@ func (l *loop) turn(ctx context.Context) (proto.Now, error) {
 		if err != nil {
 			return now, err
 		}
-		l.actions = l.engine.Handle(now, tidy(ev), l.actions[:0])
+		ev = tidy(ev)
+		l.actions = l.engine.Handle(now, ev, l.actions[:0])
+		l.tape.step(now, ev, l.actions)
 		if err := l.performAll(ctx); err != nil {
 			return now, err
 		}
@@ -109,6 +113,7 @@ func (l *loop) turn(ctx context.Context) (proto.Now, error) {
 	}
 	if l.engine.Deadline() <= now.Mono {
 		l.actions = l.engine.Advance(now, l.actions[:0])
+		l.tape.step(now, nil, l.actions)
 		if err := l.performAll(ctx); err != nil {
 			return now, err
 		}

@@ -24,6 +24,7 @@ type flags struct {
 	privileged bool // keep all privileges
 	offset     time.Duration
 	drift      float64 // ppm
+	record     string  // a new file for a recording
 }
 
 func root() *cobra.Command {
@@ -38,6 +39,7 @@ func root() *cobra.Command {
 	fs.StringVarP(&f.config, "config", "c", "", "configuration file (default "+config.DefaultPath+")")
 	fs.StringVarP(&f.logLevel, "log-level", "l", "", "trace, debug, info, warn or error; overrides the configuration")
 	fs.BoolVar(&f.noClock, "no-clock", false, "leave the system's clock alone and steer a clock in user space, as update-system-clock = false does")
+	fs.StringVar(&f.record, "record", "", "record in a new file what the clock is told and does, without keys and cookies, to be replayed; ends at 256 MiB")
 	fs.BoolVar(&f.privileged, "keep-privileges", false, "keep capabilities and access to all files after the start")
 	fs.DurationVar(&f.offset, "software-clock-offset", 0, "begin with the software clock this far off")
 	fs.Float64Var(&f.drift, "software-clock-drift", 0, "let the software clock begin this fast, in ppm")

@@ -49,7 +49,12 @@ func start(ctx context.Context, f *flags) error {
 		return cli.Exit(cli.Software, err)
 	}
 	defer closeClock(clk, log.Logger)
+	text, err := recorded(f)
+	if err != nil {
+		return err
+	}
 	return daemon.Run(ctx, daemon.Options{
+		Record: f.record, Text: text,
 		Confine: confiner(cfg, f, name, log.Logger),
 		Workers: workers,
 		Config:  cfg, Clock: clk, ClockName: name, Log: log.Logger, Strange: log.Limited(), Notify: os.Getenv("NOTIFY_SOCKET"),
@@ -84,6 +89,23 @@ func load(path string) (cfg *config.Config, notes []string, err error) {
 		}
 	}
 	return cfg, notes, nil
+}
+
+// recorded is the configuration file as a recording needs it, nothing without
+// a recording.
+func recorded(f *flags) ([]byte, error) {
+	if f.record == "" {
+		return nil, nil
+	}
+	path := f.config
+	if path == "" {
+		path = config.DefaultPath
+	}
+	text, err := os.ReadFile(path)
+	if err != nil && (f.config != "" || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission)) {
+		return nil, cli.Exit(cli.Config, fmt.Errorf("--record: %w", err))
+	}
+	return text, nil
 }
 
 // reread reads the configuration file again, with more text behind it. What

@@ -42,6 +42,7 @@ var Rooms = []Rule{
 	{Package: "proto/client", Pure: true, Exact: true, Internal: []string{"proto", "proto/aead", "proto/cookie", "proto/kalman"}},
 	{Package: "proto/server", Pure: true, Exact: true, Internal: []string{"proto", "proto/aead", "proto/cookie", "proto/exact"}, Std: []string{"sync/atomic"}},
 	{Package: "proto/engine", Pure: true, Exact: true, Internal: []string{"proto", "proto/aead", "proto/client", "proto/kalman", "proto/khronos", "proto/srv"}},
+	{Package: "proto/recording", Pure: true, Exact: true, Internal: []string{"proto", "proto/aead", "proto/engine"}},
 	{Package: "nts", Pure: true, Internal: []string{"proto", "proto/aead"}},
 	{Package: "daemon/config", Pure: true, Internal: []string{"proto"}},
 	{Package: "daemon/assemble", Pure: true, Internal: []string{"daemon/config", "proto", "proto/engine", "proto/kalman"}},

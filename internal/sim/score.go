@@ -53,9 +53,9 @@ func Run(s *Scenario, seed uint64, trace func(format string, args ...any)) (*Res
 	w := newWorld(s, seed, cfg)
 	w.trace = trace
 	r := &Result{Scenario: s, Seed: seed}
-	var errors []float64
+	var g gauge
 	reach1, reach100 := reacher{limit: 1e-3}, reacher{limit: 100e-6}
-	var inside, within1, within2 int
+	var within1, within2 int
 	var slack []float64
 	stretch := max(math.Floor(s.Duration/curvePoints), 1)
 	w.run(func() {
@@ -67,11 +67,8 @@ func Run(s *Scenario, seed uint64, trace func(format string, args ...any)) (*Res
 		if t < s.StatsFrom {
 			return
 		}
-		errors = append(errors, math.Abs(e))
 		bound := w.bound()
-		if math.Abs(e) <= bound {
-			inside++
-		}
+		g.take(e, bound)
 		status := w.engine.Status(w.clock.now())
 		sigma := status.Sigma.Seconds()
 		slack = append(slack, bound/(w.snapshot.RootDelay.Seconds()/2+3*sigma))
@@ -87,23 +84,46 @@ func Run(s *Scenario, seed uint64, trace func(format string, args ...any)) (*Res
 	if w.halted != nil {
 		r.Halt, r.HaltAt = w.halted.Reason, w.clock.t
 	}
-	if n := float64(len(errors)); n > 0 {
-		for _, e := range errors {
-			r.Square += float64(e * e)
-		}
-		r.Square /= n
-		slices.Sort(errors)
-		r.Median = stat.Quantile(0.5, stat.Empirical, errors, nil)
-		r.P99 = stat.Quantile(0.99, stat.Empirical, errors, nil)
-		r.Max = errors[len(errors)-1]
+	if n := g.result(r); n > 0 {
 		slices.Sort(slack)
 		r.Slack = stat.Quantile(0.5, stat.Empirical, slack, nil)
-		r.Bounded, r.Sigma1, r.Sigma2 = float64(inside)/n, float64(within1)/n, float64(within2)/n
+		r.Sigma1, r.Sigma2 = float64(within1)/n, float64(within2)/n
 	}
 	for _, v := range w.servers {
 		r.Polls += float64(v.polls) / float64(len(w.servers)) * 3600 / (s.Duration - s.StatsFrom)
 	}
 	return r, nil
+}
+
+// gauge gathers the errors of the statistics window.
+type gauge struct {
+	errors []float64 // absolute
+	inside int       // within the published error
+}
+
+func (g *gauge) take(e, bound float64) {
+	g.errors = append(g.errors, math.Abs(e))
+	if math.Abs(e) <= bound {
+		g.inside++
+	}
+}
+
+// result fills in what the errors come to, and returns how many there are.
+func (g *gauge) result(r *Result) float64 {
+	n := float64(len(g.errors))
+	if n == 0 {
+		return 0
+	}
+	for _, e := range g.errors {
+		r.Square += float64(e * e)
+	}
+	r.Square /= n
+	slices.Sort(g.errors)
+	r.Median = stat.Quantile(0.5, stat.Empirical, g.errors, nil)
+	r.P99 = stat.Quantile(0.99, stat.Empirical, g.errors, nil)
+	r.Max = g.errors[len(g.errors)-1]
+	r.Bounded = float64(g.inside) / n
+	return n
 }
 
 // plot adds a moment to the curve.

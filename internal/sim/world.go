@@ -14,6 +14,7 @@ import (
 // world is a scenario in motion: one node with the engine, and its servers.
 type world struct {
 	scenario *Scenario
+	address  netip.Addr // of the node
 	clock    *steered
 	engine   *engine.Engine
 	servers  []*responder
@@ -33,6 +34,15 @@ type world struct {
 	steered   bool // the clock was corrected
 	saved     engine.State
 	trace     func(format string, args ...any) // nil without tracing
+
+	second float64 // when the world is looked at next
+	watch  func()  // looks
+	over   bool
+
+	// What tests look at and put in the place of.
+	tape   func(proto.Now, engine.Event, []engine.Action)           // sees what the engine is told and does
+	keys   func(engine.ExchangeKeys) engine.Event                   // exchanges keys; nil fails
+	secure func(i int, at proto.Timestamp, request []byte) [][]byte // answers requests with extension fields
 }
 
 // Incident is one that the engine reported, with the true time.
@@ -80,7 +90,7 @@ func newWorld(s *Scenario, seed uint64, cfg engine.Config) *world {
 		epoch = proto.FromUnix(s.Epoch, 0)
 	}
 	w := &world{
-		scenario: s, stamps: newRandom(seed, "stamps"), open: map[engine.ExchangeID]bool{},
+		scenario: s, address: nodeAddress, stamps: newRandom(seed, "stamps"), open: map[engine.ExchangeID]bool{},
 		clock: newSteered(s.Clock, epoch, newRandom(seed, "clock")),
 	}
 	for i := range s.Servers {
@@ -107,40 +117,71 @@ func newWorld(s *Scenario, seed uint64, cfg engine.Config) *world {
 
 // run goes on to the end; each second watch sees the world.
 func (w *world) run(watch func()) {
+	w.begin(watch)
+	for !w.over {
+		w.step()
+	}
+}
+
+// begin starts the node.
+func (w *world) begin(watch func()) {
+	w.watch = watch
 	w.advance()
-	w.handle(engine.NetworkChanged{Local: []netip.Addr{nodeAddress}})
-	for second := 0.0; ; {
-		next := w.clock.when(w.engine.Deadline())
-		event := math.Inf(1)
-		if len(w.queue) > 0 {
-			event = w.queue[0].at
+	w.handle(engine.NetworkChanged{Local: []netip.Addr{w.address}})
+}
+
+// next is when something happens next, and what: in this order where several
+// things do at once.
+func (w *world) next() (at float64, what happening) {
+	event, script := math.Inf(1), math.Inf(1)
+	if len(w.queue) > 0 {
+		event = w.queue[0].at
+	}
+	if w.todo < len(w.scenario.Events) {
+		script = w.scenario.Events[w.todo].At
+	}
+	due := w.clock.when(w.engine.Deadline())
+	switch at = min(w.second, due, event, script); at {
+	case w.second:
+		return at, aSecond
+	case script:
+		return at, aScript
+	case event:
+		return at, anArrival
+	default:
+		return at, aDeadline
+	}
+}
+
+// happening is what moves a world on.
+type happening uint8
+
+const (
+	aSecond happening = iota
+	aScript
+	anArrival
+	aDeadline
+)
+
+// step lets the next thing happen.
+func (w *world) step() {
+	at, what := w.next()
+	w.clock.advance(at)
+	switch what {
+	case aSecond:
+		if w.watch != nil {
+			w.watch()
 		}
-		script := math.Inf(1)
-		if w.todo < len(w.scenario.Events) {
-			script = w.scenario.Events[w.todo].At
-		}
-		switch at := min(second, next, event, script); {
-		case at == second:
-			w.clock.advance(at)
-			if watch != nil {
-				watch()
-			}
-			second++
-			if second > w.scenario.Duration || w.halted != nil {
-				return
-			}
-		case at == script:
-			w.clock.advance(at)
-			w.happen(w.scenario.Events[w.todo])
-			w.todo++
-		case at == event:
-			w.clock.advance(at)
-			heap.Pop(&w.queue).(arrival).what()
-		default:
-			w.clock.advance(at)
-			if now := w.clock.now(); now.Mono >= w.engine.Deadline() {
-				w.advance()
-			}
+		w.second++
+		w.over = w.second > w.scenario.Duration || w.halted != nil
+	case aScript:
+		w.happen(w.scenario.Events[w.todo])
+		w.todo++
+	case anArrival:
+		heap.Pop(&w.queue).(arrival).what()
+	case aDeadline:
+		if now := w.clock.now(); now.Mono >= w.engine.Deadline() {
+			w.advance()
 		}
 	}
 }
@@ -161,14 +202,22 @@ func (w *world) pump() {
 	for len(w.events) > 0 && w.halted == nil {
 		ev := w.events[0]
 		w.events = w.events[1:]
-		w.actions = w.engine.Handle(w.clock.now(), ev, w.actions[:0])
+		now := w.clock.now()
+		w.actions = w.engine.Handle(now, ev, w.actions[:0])
+		if w.tape != nil {
+			w.tape(now, ev, w.actions)
+		}
 		w.perform(w.actions)
 	}
 }
 
 // advance lets the engine do what is due.
 func (w *world) advance() {
-	w.actions = w.engine.Advance(w.clock.now(), w.actions[:0])
+	now := w.clock.now()
+	w.actions = w.engine.Advance(now, w.actions[:0])
+	if w.tape != nil {
+		w.tape(now, nil, w.actions)
+	}
 	w.perform(w.actions)
 	w.pump()
 }
@@ -199,6 +248,10 @@ func (w *world) perform(actions []engine.Action) {
 		case engine.Locate:
 			w.emit(engine.Located{Request: a.Request, Failure: engine.Failure{Class: engine.ClassDNS, Text: "there are no names here"}})
 		case engine.ExchangeKeys:
+			if w.keys != nil {
+				w.emit(w.keys(a))
+				continue
+			}
 			w.emit(engine.KeyExchangeFailed{Request: a.Request, Failure: engine.Failure{Class: engine.ClassRefused, Text: "there are no keys here"}})
 		}
 	}
@@ -240,11 +293,22 @@ func (w *world) send(a engine.Send) {
 	}
 	request := append([]byte(nil), a.Payload...)
 	w.carry(&s.up, t, func() {
-		if reply := s.answer(w.clock.t, request); reply != nil {
+		for _, reply := range w.answers(i, request) {
 			w.carry(&s.down, w.clock.t, func() { w.arrive(a, reply) })
 		}
 	})
 	w.emit(engine.Sent{Exchange: a.Exchange, Stamp: w.stamp()})
+}
+
+// answers are what a server replies to a request that arrives now.
+func (w *world) answers(i int, request []byte) [][]byte {
+	if w.secure != nil && len(request) > proto.HeaderLen {
+		return w.secure(i, w.servers[i].epoch.Add(proto.FromSeconds(w.clock.t)), request)
+	}
+	if reply := w.servers[i].answer(w.clock.t, request); reply != nil {
+		return [][]byte{reply}
+	}
+	return nil
 }
 
 // carry takes a packet over a path, unless it is lost.

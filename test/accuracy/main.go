@@ -49,8 +49,12 @@ func run(args []string) error {
 	only := flags.String("only", "", "run only scenarios whose name matches this expression")
 	flags.BoolVar(&o.trace, "trace", false, "print what happens in each run")
 	flags.StringVar(&o.out, "out", "", "directory for tables and pictures")
+	recorded := flags.String("replay", "", "replay a recording of ntp-daemon --record, in place of scenarios")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *recorded != "" {
+		return replay(*recorded)
 	}
 	var err error
 	if o.first, o.last, err = seeds(*seedRange); err != nil {
