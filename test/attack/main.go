@@ -41,5 +41,5 @@ func main() {
 // rows are all rows.
 func rows() []scene.Row {
 	return slices.Concat(serverRows, protectedRows, clientRows, kissRows, exchangeRows, hostileRows, localRows, limitRows, floodRows, storeRows,
-		timeRows, networkRows, poolRows, provedRows, suiteRows, sandboxRows)
+		timeRows, networkRows, poolRows, provedRows, suiteRows, sandboxRows, busyRows, keyFileRows)
 }

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -15,11 +13,12 @@ import (
 // it looks for.
 var suiteRows = []scene.Row{
 	{ID: "T86", Alone: true, Limit: 25 * time.Minute, What: "interoperation with every peer", Prove: interoperation},
-	{ID: "T89", Alone: true, Limit: 8 * time.Minute, What: "leaks among faults at random, three minutes of them (`make soak` takes an hour)", Prove: leaks},
+	{ID: "T89", Alone: true, Limit: 8 * time.Minute, What: "leaks among faults at random, three minutes of them (`make soak` takes an hour)", Prove: scene.Soak},
 	{ID: "T90", Alone: true, Limit: 20 * time.Minute, What: "data races where goroutines meet, the tests in another order (`make race` looks everywhere)", Prove: races},
 	{ID: "T91", Limit: 5 * time.Minute, What: "forbidden calls", Prove: forbiddenCalls},
 	{ID: "T91v", Limit: 5 * time.Minute, What: "known vulnerabilities", Prove: vulnerabilities},
 	{ID: "T92", Alone: true, Limit: 25 * time.Minute, What: "what fuzzing finds in two seconds a target (`make fuzz T=10m` takes longer)", Prove: fuzzing},
+	{ID: "T95", Alone: true, Limit: 25 * time.Minute, What: "ten thousand clients that start within five minutes, and a server that loses its keys: three hours of them", Prove: togetherAgain},
 	{ID: "T93", Alone: true, Limit: 25 * time.Minute, What: "guards of replies, requests, cookies and the key exchange whose removal nothing misses (`make mutate` removes all)", Prove: mutants},
 }
 
@@ -30,20 +29,6 @@ func interoperation(t *scene.Trial) {
 	out, err = t.Suite("go", "run", "./test/interop", "-bin", t.Bin, "-j", "2")
 	t.Check(err)
 	t.Saw("ours with them: %s", scene.LastLine(out))
-}
-
-var evidence = regexp.MustCompile(`SOAK +passed[^:]*: control: ([^;]*); (.*)`)
-
-func leaks(t *scene.Trial) {
-	seed := fmt.Sprint(scene.Random(1)[0])
-	out, err := t.Suite("go", "run", "./test/soak", "-bin", t.Bin, "-duration", "3m", "-seed", seed)
-	t.Check(err)
-	said := evidence.FindStringSubmatch(out)
-	if said == nil {
-		t.Fatal("the soak says nothing: %s", out)
-	}
-	t.Control("%s", said[1])
-	t.Saw("seed %s: %s", seed, said[2])
 }
 
 // planted writes a module with a mistake in it.
@@ -130,4 +115,24 @@ func mutants(t *scene.Trial) {
 	}
 	t.Control("the tests pass with all guards in place")
 	t.Saw("%s", scene.LastLine(out))
+}
+
+func togetherAgain(t *scene.Trial) {
+	run := []string{"go", "test", "-count=1", "-v", "-timeout=25m", "-run", "^TestClientsThatStartTogether$", "./proto/engine"}
+	out, err := t.Suite(run...)
+	t.Check(err)
+	t.Control("%s", logged(out))
+	out, err = t.Suite(append([]string{"env", "NTPD_CLIENTS=10000", "nice"}, run...)...)
+	t.Check(err)
+	t.Saw("%s", logged(out))
+}
+
+// logged is what a test has written into its log last.
+func logged(out string) (text string) {
+	for line := range strings.Lines(out) {
+		if _, rest, ok := strings.Cut(line, "_test.go:"); ok {
+			_, text, _ = strings.Cut(strings.TrimSpace(rest), ": ")
+		}
+	}
+	return text
 }

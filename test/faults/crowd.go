@@ -83,7 +83,8 @@ func idlers(t *scene.Trial) {
 	var worst time.Duration
 	for range 50 {
 		begin := time.Now()
-		if _, err := t.KeyExchange(h, exchangeAddr, "server.test"); err != nil {
+		// The idlers' own network gets no more than its share.
+		if _, err := t.KeyExchangeFrom(h, "127.77.0.1", exchangeAddr, "server.test"); err != nil {
 			failed++
 		}
 		worst = max(worst, time.Since(begin))

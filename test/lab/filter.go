@@ -56,7 +56,7 @@ func callsOf(unit string) (map[string]bool, error) {
 			continue
 		}
 		value, forbid := strings.CutPrefix(value, "~")
-		for _, word := range strings.Fields(value) {
+		for word := range strings.FieldsSeq(value) {
 			names, err := groupOfCalls(word)
 			if err != nil {
 				return nil, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -48,6 +49,21 @@ func (t *Trial) Suite(args ...string) (string, error) {
 func LastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return lines[len(lines)-1]
+}
+
+var soaked = regexp.MustCompile(`SOAK +passed[^:]*: control: ([^;]*); (.*)`)
+
+// Soak proves a row by three minutes of the soak, whose seed is new each time.
+func Soak(t *Trial) {
+	seed := fmt.Sprint(Random(1)[0])
+	out, err := t.Suite("go", "run", "./test/soak", "-bin", t.Bin, "-duration", "3m", "-seed", seed)
+	t.Check(err)
+	said := soaked.FindStringSubmatch(out)
+	if said == nil {
+		t.Fatal("the soak says nothing: %s", out)
+	}
+	t.Control("%s", said[1])
+	t.Saw("seed %s: %s", seed, said[2])
 }
 
 // RunTests runs tests of a package by name and wants all of them to pass.

@@ -152,7 +152,15 @@ type Session struct {
 
 // KeyExchange exchanges keys with a server from a host, as an honest client does.
 func (t *Trial) KeyExchange(h *lab.Host, addr, name string, algorithms ...aead.Algorithm) (*Session, error) {
-	client := ke.Client{Dial: dialInside(h)}
+	return t.exchange(ke.Client{Dial: dialInside(h)}, addr, name, algorithms...)
+}
+
+// KeyExchangeFrom does so from an address that is not the attacker's.
+func (t *Trial) KeyExchangeFrom(h *lab.Host, from, addr, name string) (*Session, error) {
+	return t.exchange(ke.Client{Dial: dialFrom(h, &net.TCPAddr{IP: net.ParseIP(from)})}, addr, name)
+}
+
+func (t *Trial) exchange(client ke.Client, addr, name string, algorithms ...aead.Algorithm) (*Session, error) {
 	ctx, cancel := context.WithTimeout(t.Context, 5*time.Second)
 	defer cancel()
 	r, err := client.Exchange(ctx, ke.ClientRequest{
@@ -177,9 +185,13 @@ func (t *Trial) Session(h *lab.Host, addr, name string) *Session {
 }
 
 func dialInside(h *lab.Host) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return dialFrom(h, nil)
+}
+
+func dialFrom(h *lab.Host, local net.Addr) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (conn net.Conn, err error) {
 		err = h.Inside(func() error {
-			var d net.Dialer
+			d := net.Dialer{LocalAddr: local}
 			d.SetMultipathTCP(false)
 			var err error
 			conn, err = d.DialContext(ctx, network, address)
