@@ -42,8 +42,26 @@ func transcript(ctx context.Context, m *machine) (string, error) {
 	if err := m.start(ctx, "pool", "nts-pool-ke", "-c", "examples/pool.toml"); err != nil {
 		return "", err
 	}
+	status, err := m.readStatus(ctx, programs)
+	if err != nil {
+		return "", err
+	}
+	if err := m.save("status.txt", status); err != nil {
+		return "", err
+	}
+	// Both steer one clock by now.
+	for _, name := range []string{"client", "server"} {
+		if err := m.awaitLog(ctx, name, "code=clock-shared"); err != nil {
+			return "", err
+		}
+	}
+	return "status: " + strings.TrimSpace(strings.SplitN(status, "\n", 2)[0]), nil
+}
+
+// readStatus waits until the guest's server is right and `ntp-ctl status` shows its sources, and returns what it printed.
+func (m *machine) readStatus(ctx context.Context, programs []string) (string, error) {
 	var status string
-	err = lab.Eventually(ctx, 2*time.Second, func() error {
+	err := lab.Eventually(ctx, 2*time.Second, func() error {
 		// The second daemon finds the socket taken and says so; nothing else may warn.
 		if err := m.calm(ctx, programs, defaultSocket); err != nil {
 			return lab.Final{Err: err}
@@ -64,19 +82,7 @@ func transcript(ctx context.Context, m *machine) (string, error) {
 		}
 		return showsSources(status)
 	})
-	if err != nil {
-		return "", err
-	}
-	if err := m.save("status.txt", status); err != nil {
-		return "", err
-	}
-	// Both steer one clock by now.
-	for _, name := range []string{"client", "server"} {
-		if err := m.awaitLog(ctx, name, "code=clock-shared"); err != nil {
-			return "", err
-		}
-	}
-	return "status: " + strings.TrimSpace(strings.SplitN(status, "\n", 2)[0]), nil
+	return status, err
 }
 
 const defaultSocket = "/var/run/ntpd-rs/observe"
