@@ -91,6 +91,7 @@ func (d *daemon) begin(ctx context.Context) error {
 	if err := d.prepare(ctx); err != nil {
 		return err
 	}
+	defer d.tape.close()
 	if d.Confine != nil {
 		d.Confine()
 	}
@@ -211,7 +212,6 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	cancel(nil)
 	all.Wait()
-	d.tape.close()
 	return d.verdict(loopErr, context.Cause(ctx))
 }
 
