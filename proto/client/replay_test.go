@@ -72,3 +72,42 @@ func TestKissWithoutARequest(t *testing.T) {
 		}
 	}
 }
+
+// Of any number of replies to a request, before and after the stamp of its
+// sending is known, the first gives the measurement, and no other one gives any.
+func TestTheFirstReplyIsTheOnlyOne(t *testing.T) {
+	const replies = 3
+	for when := range replies + 1 { // the stamp comes before the reply of this number
+		b := newBench(t, false)
+		b.advance()
+		sent := b.stamp()
+		var got []Outcome
+		note := func(o Outcome) {
+			if o.Measured {
+				got = append(got, o)
+			}
+		}
+		var first proto.Header
+		for i := range replies {
+			if i == when {
+				note(b.a.Sent(b.now(), sent))
+			}
+			reply := b.header(func(h *proto.Header) {
+				h.Receive, h.Transmit = h.Receive.Add(proto.Duration(i)*proto.Second/100), h.Transmit.Add(proto.Duration(i)*proto.Second/100)
+			})
+			if i == 0 {
+				var err error
+				if first, err = proto.ParseHeader(reply); err != nil {
+					t.Fatal(err)
+				}
+			}
+			note(b.receive(reply))
+		}
+		if when == replies {
+			note(b.a.Sent(b.now(), sent))
+		}
+		if len(got) != 1 || got[0].Measurement.T2 != first.Receive {
+			t.Errorf("stamped before reply %d: %d measurements, %+v", when, len(got), got)
+		}
+	}
+}

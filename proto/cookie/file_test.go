@@ -116,3 +116,15 @@ func TestFileRoundTrip(t *testing.T) {
 		}
 	})
 }
+
+// Whatever number of octets is there: only as many as the keys take are a file.
+func TestAFileOfAnyOtherLengthIsRefused(t *testing.T) {
+	r := entropy(22)
+	good := mustRotate(t, mustKeyset(t, r), r, 2).Marshal(1700000000)
+	long := append(slices.Clone(good), count(1, 2*keyLen)...)
+	for n := range long {
+		if _, _, err := Parse(long[:n]); (err == nil) != (n == len(good)) {
+			t.Errorf("%d octets of %d: %v", n, len(good), err)
+		}
+	}
+}

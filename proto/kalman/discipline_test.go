@@ -379,3 +379,20 @@ func TestPublishedErrorBoundsTheTrueOne(t *testing.T) {
 		}
 	}
 }
+
+// What was stepped before a restart counts: three seconds then and three now
+// are more than five.
+func TestStepsBeforeARestartCountAgainstTheThreshold(t *testing.T) {
+	for _, before := range []float64{0, 3} {
+		cfg := Config{MinimumAgreeing: 1, StartupStep: forever, SingleStep: forever, AccumulatedSteps: 5 * proto.Second}
+		w := newWorldWith(t, 1, 0, cfg)
+		w.d = New(cfg, Saved{AccumulatedSteps: proto.FromSeconds(before)})
+		w.add(1, server{delay: 1e-3, jitter: 1e-5})
+		w.run(400, nil)
+		w.servers[0].offset = 3
+		w.run(1200, nil)
+		if halted := w.halt != nil; halted != (before > 0) {
+			t.Errorf("after steps of %v s before the restart: halt %+v", before, w.halt)
+		}
+	}
+}
