@@ -72,13 +72,27 @@ func (e *exam) writable(who identity, p config.Path, path string) {
 			}
 			dir = filepath.Dir(dir)
 		}
-		if why = who.cannot(dir, mayWrite|mayEnter); why != "" {
+		if why = who.cannot(dir, mayWrite|mayEnter); why == "" {
+			why = noRoom(dir)
+		}
+		if why != "" {
 			why = dir + " " + why
 		}
 	}
 	if why != "" {
 		e.fail("files", path, fmt.Sprintf("cannot be written: %s (%s, %v)", why, p.Key, p.Pos), "writable for "+who.name,
-			"make the directory and give it to "+who.name+", or choose another path for "+p.Key)
+			writableFix(why, who, p))
+	}
+}
+
+func writableFix(why string, who identity, p config.Path) string {
+	switch {
+	case strings.Contains(why, full):
+		return "free some space there, or choose another path for " + p.Key
+	case strings.Contains(why, readOnly):
+		return "mount it for writing, or choose another path for " + p.Key
+	default:
+		return "make the directory and give it to " + who.name + ", or choose another path for " + p.Key
 	}
 }
 

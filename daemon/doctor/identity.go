@@ -17,6 +17,12 @@ const (
 	mayRead  access = 4
 )
 
+// What keeps files from being written besides permissions.
+const (
+	readOnly = "lies on a read-only file system"
+	full     = "lies on a file system that is full"
+)
+
 // identity is whom files must be accessible for.
 type identity struct {
 	name string

@@ -20,7 +20,7 @@ func askKernel(path string, want access) string {
 	case err == nil:
 		return ""
 	case errors.Is(err, unix.EROFS):
-		return "lies on a read-only file system"
+		return readOnly
 	default:
 		return err.Error()
 	}

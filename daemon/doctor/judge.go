@@ -251,7 +251,19 @@ func (e *exam) judgePlain(s *source) {
 	}
 	s.said = good == 0
 	subject := fmt.Sprintf("%s (%v)", s.name, worst.To)
+	if e.wrongPort(worst) {
+		e.problem("source", subject, worst.Sentence()+", while its UDP port 123 answers NTP", "the time",
+			"leave the port away: NTP is asked on port 123; 4460 is the TCP port of key exchanges, for mode = \"nts\"")
+		return
+	}
 	e.problem("source", subject, worst.Sentence(), "the time", e.sourceFix(worst))
+}
+
+// wrongPort reports whether nothing came from an unusual port, and something
+// does from the usual one.
+func (e *exam) wrongPort(a *probe.Answer) bool {
+	const usual = 123
+	return !a.Verdict.Came() && a.To.Port() != usual && e.patiently(netip.AddrPortFrom(a.To.Addr(), usual)).Verdict.Came()
 }
 
 func (e *exam) sourceFix(a *probe.Answer) string {

@@ -44,6 +44,10 @@ func (e *exam) names() {
 	for _, s := range named {
 		e.resolvesToUs(s)
 	}
+	e.oneForAll(named)
+	for _, s := range named {
+		e.staleHosts(s)
+	}
 	if len(failed) == 0 {
 		e.ok("dns", "", fmt.Sprintf("%d names of sources resolve", len(named)))
 	}
@@ -147,6 +151,47 @@ func (e *exam) resolvesToUs(s *source) {
 				"look for the name in /etc/hosts and in the block list of the name server")
 			return
 		}
+	}
+}
+
+// oneForAll finds a name server that gives one address for every name, as a
+// captive portal's does: the names are of several domains, and no NTP server
+// is there.
+func (e *exam) oneForAll(named []*source) {
+	domains := map[string]bool{}
+	for _, s := range named {
+		if s.said || len(s.found) != 1 || s.found[0] != named[0].found[0] || len(s.good()) > 0 {
+			return
+		}
+		domains[registrable(s.name)] = true
+	}
+	if len(domains) < 2 {
+		return
+	}
+	e.allSaid(named)
+	e.fail("dns", "", fmt.Sprintf("all %d names of %d domains resolve to %v, which does not answer NTP", len(named), len(domains), named[0].found[0]),
+		"an address of its own for each", "a name server answers every name with one address, as captive portals and block lists do: log in to the network, or use another name server")
+}
+
+// staleHosts finds a line in /etc/hosts that keeps a source from its server:
+// the name servers give other addresses.
+func (e *exam) staleHosts(s *source) {
+	if s.said || len(s.found) == 0 || len(s.good()) > 0 || !slices.ContainsFunc(s.udp(), func(a *probe.Answer) bool { return !a.Verdict.Came() }) {
+		return
+	}
+	pinned := hostsLine(s.name)
+	if !slices.ContainsFunc(pinned, func(a netip.Addr) bool { return slices.Contains(s.found, a) }) {
+		return
+	}
+	for _, at := range nameServers() {
+		now := e.addressesBy(at, s.name)
+		if len(now) == 0 || slices.ContainsFunc(now, func(a netip.Addr) bool { return slices.Contains(pinned, a) }) {
+			continue
+		}
+		s.said = true
+		e.problem("dns", s.name, fmt.Sprintf("a line in /etc/hosts says %v, which does not answer, and the name server %s says %v", s.found, at, now),
+			"the same address", "remove the line from /etc/hosts")
+		return
 	}
 }
 

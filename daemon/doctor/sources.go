@@ -102,6 +102,9 @@ func (e *exam) ask(s *source) {
 		}
 	}
 	s.found, s.lookup = probe.Lookup(e.ctx, "ip", at.Host)
+	if s.lookup != nil && !notFound(s.lookup) { // once is no evidence
+		s.found, s.lookup = probe.Lookup(e.ctx, "ip", at.Host)
+	}
 	if s.lookup != nil {
 		return
 	}

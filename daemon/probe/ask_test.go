@@ -29,6 +29,7 @@ func TestVerdictsOfPlainRequests(t *testing.T) {
 		{"denied", fault{kiss: "DENY"}, Kissed, "access denied"},
 		{"too often", fault{kiss: "RATE"}, Kissed, "asked too often"},
 		{"an answer to another request", fault{wrongOrigin: true}, Mismatched, "match no request"},
+		{"an echo", fault{echo: true}, Mismatched, "sends back what it gets"},
 		{"garbage", fault{garbage: true}, Malformed, "no reply of an NTP server"},
 		{"no receive time", fault{noReceive: true}, Senseless, "missing"},
 	} {

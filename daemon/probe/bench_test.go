@@ -33,6 +33,7 @@ type fault struct {
 	wrongUID    bool
 	wrongKey    bool
 	garbage     bool
+	echo        bool
 	noReceive   bool
 }
 
@@ -118,6 +119,9 @@ func (s *server) reply(request []byte) []byte {
 	}
 	if f.garbage {
 		return []byte("not the time")
+	}
+	if f.echo {
+		return request
 	}
 	now := proto.FromTime(time.Now().Add(f.offset))
 	h := proto.Header{

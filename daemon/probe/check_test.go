@@ -18,6 +18,8 @@ func TestOneSentenceSaysWhatIsWrong(t *testing.T) {
 	ca := testcert.NewCA(t)
 	good := ca.Leaf([]string{"localhost"})
 	day := 24 * time.Hour
+	bare := testcert.NewCA(t).Leaf([]string{"localhost"})
+	bare.TLS.Certificate = bare.TLS.Certificate[:1]
 	for _, c := range []struct {
 		name     string
 		leaf     *testcert.Leaf
@@ -43,6 +45,8 @@ func TestOneSentenceSaysWhatIsWrong(t *testing.T) {
 		{"another name", ca.Leaf([]string{"other.test"}), fault{}, Critical, "certificate-name", "name mismatch"},
 		{"another authority", testcert.NewCA(t).Leaf([]string{"localhost"}), fault{}, Critical, "certificate-authority", "authority that this machine does not know"},
 		{"self-signed", testcert.SelfSigned(t, []string{"localhost"}), fault{}, Critical, "certificate-self-signed", "self-signed"},
+		{"an unknown chain", testcert.NewCA(t).Leaf([]string{"localhost"}), fault{}, Critical, "certificate-authority", "does not know (\"CN=test authority\")"},
+		{"without the intermediate", bare, fault{}, Critical, "certificate-authority", "sends no intermediate certificate"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

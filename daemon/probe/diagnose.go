@@ -134,6 +134,10 @@ func (c *Check) handshake() Finding {
 	case ke.ClassCertificateAuthority:
 		f.Sentence = "untrusted: the server's certificate is signed by an authority that this machine does not know" + c.issuer()
 		f.Fix = "name the authority's certificate file (--ca, or certificate-authority in the configuration); if you expected a public authority, something may be intercepting TLS"
+		if c.bare() {
+			f.Sentence += ", and the server sends no intermediate certificate"
+			f.Fix = "if that is an intermediate authority, the operator must send its certificate too (fullchain.pem, not cert.pem); if it is a private one, " + f.Fix
+		}
 	case ke.ClassCertificateSelf:
 		f.Sentence = "untrusted: the server's certificate is self-signed"
 	case ke.ClassALPN:
@@ -157,6 +161,9 @@ func (c *Check) issuer() string {
 	}
 	return fmt.Sprintf(" (%q)", c.Shown.Chain[len(c.Shown.Chain)-1].Issuer)
 }
+
+// bare reports whether the server sent its own certificate alone.
+func (c *Check) bare() bool { return c.Shown != nil && len(c.Shown.Chain) == 1 }
 
 // validity tells an expired certificate from a wrong clock: by what the
 // server's own NTP says the time is.

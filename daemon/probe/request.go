@@ -80,7 +80,10 @@ func (r *request) judge(datagram []byte, s *Session, a *Answer) (ok bool) {
 		return false
 	}
 	if p.Origin != r.nonce {
-		a.Verdict = Mismatched
+		a.Verdict, a.Detail = Mismatched, ""
+		if bytes.Equal(datagram, r.octets) {
+			a.Detail = "it sends back what it gets: that is no NTP server"
+		}
 		return false
 	}
 	a.fill(&p.Header)

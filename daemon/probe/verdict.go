@@ -69,6 +69,9 @@ func (a *Answer) Sentence() string {
 	case Forbidden:
 		return "this machine's own firewall or policy forbids to send there: " + a.Detail
 	case Mismatched:
+		if a.Detail != "" {
+			return a.Detail
+		}
 		return "only replies that match no request came"
 	case Malformed:
 		return "what came back is no reply of an NTP server: " + a.Detail

@@ -118,10 +118,17 @@ func (w *world) resolve(names map[string][]netip.Addr) error {
 		return err
 	}
 	p, err := w.internet.ServeNames(at, names)
-	if err == nil {
-		w.running = append(w.running, p)
+	if err != nil {
+		return err
 	}
-	return err
+	w.running = append(w.running, p)
+	for name := range names {
+		return w.eventually(func() error {
+			_, err := w.client.Output(lab.Program{Args: []string{"getent", "ahosts", name}})
+			return err
+		})
+	}
+	return nil
 }
 
 // allNames are the good servers in the DNS, with the families that are asked

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
-	"net"
 	"strconv"
 	"time"
 )
@@ -31,31 +30,28 @@ func serveClock(args []string) error {
 	if err != nil {
 		return err
 	}
-	conn, err := net.ListenPacket("udp", args[0])
-	if err != nil {
-		return err
-	}
-	b := make([]byte, 1500)
-	for {
-		n, from, err := conn.ReadFrom(b)
-		if err != nil {
-			return err
-		}
-		if n < 48 {
-			continue
+	return ntpReplies(args[0], offset, byte(stratum), dispersion, args[4], nil)
+}
+
+// ntpReplies answers NTP requests; amend may spoil each reply.
+func ntpReplies(at string, offset float64, stratum byte, dispersion float64, refid string, amend func([]byte)) error {
+	return datagrams(at, func(b []byte) []byte {
+		if len(b) < 48 {
+			return nil
 		}
 		now := time.Now().Add(time.Duration(offset * float64(time.Second)))
 		reply := make([]byte, 48)
-		reply[0], reply[1], reply[3] = 4<<3|4, byte(stratum), 0xEC
+		reply[0], reply[1], reply[3] = 4<<3|4, stratum, 0xEC
 		binary.BigEndian.PutUint32(reply[8:], uint32(dispersion*65536))
-		copy(reply[12:16], args[4])
+		copy(reply[12:16], refid)
 		copy(reply[24:32], b[40:48])
 		for _, at := range []int{16, 32, 40} {
 			binary.BigEndian.PutUint32(reply[at:], uint32(now.Unix()+2208988800))
 			binary.BigEndian.PutUint32(reply[at+4:], uint32(uint64(now.Nanosecond())<<32/1e9))
 		}
-		if _, err := conn.WriteTo(reply, from); err != nil {
-			return err
+		if amend != nil {
+			amend(reply)
 		}
-	}
+		return reply
+	})
 }

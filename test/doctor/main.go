@@ -27,6 +27,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, serveClock(os.Args[2:]))
 		os.Exit(1)
 	}
+	if len(os.Args) > 1 && os.Args[1] == roleOdd {
+		fmt.Fprintln(os.Stderr, serveOdd(os.Args[2:]))
+		os.Exit(1)
+	}
 	os.Exit(run())
 }
 
@@ -47,7 +51,7 @@ func run() int {
 	defer s.close()
 	all := setups
 	if *more {
-		all = append(all, further...)
+		all = append(append(all, further...), unforeseen...)
 	}
 	var chosen []*setup
 	for i := range all {

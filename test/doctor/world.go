@@ -25,6 +25,7 @@ type world struct {
 	internet *lab.Host
 	pids     *lab.Process // keeps a process namespace, so that doctor sees nobody else's daemons
 	args     []string     // further arguments of doctor
+	mounts   string       // shell commands that change what doctor sees of the file system
 	running  []*lab.Process
 }
 
@@ -151,7 +152,7 @@ func (w *world) logs() string {
 // diagnose runs doctor on the client. Its exit code says that there is
 // something to say, and is no error.
 func (w *world) diagnose() (string, error) {
-	args, err := w.inside(append([]string{filepath.Join(w.bin, "ntp-ctl"), "doctor", "-c", lab.RunDir + "/ntp.toml"}, w.args...)...)
+	args, err := w.inside(append([]string{"sh", "-ec", w.mounts + "\n" + `exec "$@"`, "sh", filepath.Join(w.bin, "ntp-ctl"), "doctor", "-c", lab.RunDir + "/ntp.toml"}, w.args...)...)
 	if err != nil {
 		return "", err
 	}
