@@ -52,7 +52,7 @@ func TestOneSentenceSaysWhatIsWrong(t *testing.T) {
 			t.Parallel()
 			s := newServer(t, c.fault)
 			target := s.exchange(c.leaf)
-			got := CheckNTS(t.Context(), CheckOptions{Target: target, Network: "ip4", Roots: ca.Pool(), Timeout: quick, Lengths: true, Algorithms: true, CertificateDays: 14})
+			got := CheckNTS(t.Context(), CheckOptions{Target: target, Network: "ip4", Roots: ca.Pool(), Timeout: c.fault.timeout(), Lengths: true, Algorithms: true, CertificateDays: 14})
 			if got.Severity != c.severity || got.Class != c.class || !strings.Contains(got.Sentence, c.says) {
 				t.Errorf("%v %s: %s", got.Severity, got.Class, got.Sentence)
 			}
@@ -115,7 +115,7 @@ func TestWhatIsNoKeyExchange(t *testing.T) {
 				}
 			}()
 			to := netip.MustParseAddrPort(l.Addr().String())
-			got := CheckNTS(t.Context(), CheckOptions{Target: Target{"localhost", to.Port()}, Network: "ip4", Roots: ca.Pool(), Timeout: quick})
+			got := CheckNTS(t.Context(), CheckOptions{Target: Target{"localhost", to.Port()}, Network: "ip4", Roots: ca.Pool(), Timeout: patient})
 			if got.Severity != Critical || got.Class != c.class || !strings.Contains(got.Sentence, c.says) {
 				t.Errorf("%v %s: %s", got.Severity, got.Class, got.Sentence)
 			}
@@ -124,7 +124,7 @@ func TestWhatIsNoKeyExchange(t *testing.T) {
 }
 
 func TestNamesAndPortsThatAreNotThere(t *testing.T) {
-	got := CheckNTS(t.Context(), CheckOptions{Target: Target{"2001:db8::1", 4460}, Network: "ip4", Timeout: quick})
+	got := CheckNTS(t.Context(), CheckOptions{Target: Target{"2001:db8::1", 4460}, Network: "ip4", Timeout: patient})
 	if got.Class != "dns" || got.Severity != Critical {
 		t.Errorf("%v %s: %s", got.Severity, got.Class, got.Sentence)
 	}
@@ -134,7 +134,7 @@ func TestNamesAndPortsThatAreNotThere(t *testing.T) {
 	}
 	to := netip.MustParseAddrPort(l.Addr().String())
 	l.Close()
-	got = CheckNTS(t.Context(), CheckOptions{Target: Target{"127.0.0.1", to.Port()}, Timeout: quick})
+	got = CheckNTS(t.Context(), CheckOptions{Target: Target{"127.0.0.1", to.Port()}, Timeout: patient})
 	if got.Class != "refused" || got.Severity != Critical {
 		t.Errorf("%v %s: %s", got.Severity, got.Class, got.Sentence)
 	}
@@ -143,7 +143,7 @@ func TestNamesAndPortsThatAreNotThere(t *testing.T) {
 func TestQueryWithNTS(t *testing.T) {
 	ca := testcert.NewCA(t)
 	good := newServer(t, fault{}).exchange(ca.Leaf([]string{"localhost"}))
-	o := QueryOptions{Network: "ip4", NTS: true, Timeout: 5 * time.Second, Count: 3, Client: ke.ClientRequest{Roots: ca.Pool()}}
+	o := QueryOptions{Network: "ip4", NTS: true, Timeout: patient, Count: 3, Client: ke.ClientRequest{Roots: ca.Pool()}}
 	r := Summarise(Query(t.Context(), []Target{good}, o), false)
 	if r.Status != OK || r.Servers[0].Received != 3 || !r.Servers[0].Best.Authenticated || r.Servers[0].AEAD != "AES-SIV-CMAC-512" {
 		t.Errorf("%+v", r.Servers[0])
