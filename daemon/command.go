@@ -131,6 +131,7 @@ func (c *commander) change(ctx context.Context, to changes) ([]string, error) {
 		// Nobody has taken the system's clock: there is nothing to steer.
 		return nil, errors.New("the daemon was started without sources and cannot steer the clock; restart it")
 	}
+	c.d.proxies.SetPasswords(proxyPasswords(f.cfg)) // before they are needed
 	if err := c.send(ctx, engine.Reconfigured{Config: assemble.Engine(f.cfg)}); err != nil {
 		return nil, err
 	}

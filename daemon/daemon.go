@@ -68,6 +68,7 @@ type daemon struct {
 	history   *history.Ring
 	diary     *diary
 	tape      *tape // nil without a recording
+	proxies   *netio.Proxies
 	snapshot  atomic.Pointer[server.TimeSnapshot]
 	status    atomic.Pointer[engine.Status]
 	precision int8
@@ -82,7 +83,7 @@ type daemon struct {
 func Run(ctx context.Context, o Options) error { return newDaemon(o).begin(ctx) }
 
 func newDaemon(o Options) *daemon {
-	d := &daemon{Options: o, started: time.Now()}
+	d := &daemon{Options: o, started: time.Now(), proxies: newProxies(o.Config)}
 	d.now = func() (proto.Now, error) { return clock.Read(d.Clock) }
 	return d
 }
@@ -238,7 +239,7 @@ func (d *daemon) takeClock() (*loop, error) {
 	})
 	l, err := newLoop(loop{
 		clock: d.Clock, now: d.now, log: d.Log,
-		lookup: netio.Resolver{}.Lookup, locate: locator(systemResolvers), exchange: exchanger(&d.files),
+		lookup: netio.Resolver{Proxies: d.proxies}.Lookup, locate: locator(systemResolvers), exchange: exchanger(&d.files, d.proxies), proxies: d.proxies,
 		publish: d.publish, observe: d.observe, save: keep.save, slewing: keep.slewing, tape: d.tape,
 	}, assemble.Engine(d.Config), st, rand.Reader)
 	if err != nil {

@@ -6,9 +6,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"net/netip"
 	"sync/atomic"
 
 	"github.com/ntpd-go/ntpd-go/daemon/config"
+	"github.com/ntpd-go/ntpd-go/daemon/netio"
 	"github.com/ntpd-go/ntpd-go/internal/cli"
 	"github.com/ntpd-go/ntpd-go/nts"
 	"github.com/ntpd-go/ntpd-go/nts/ke"
@@ -77,12 +79,15 @@ func tokens(secrets []config.Secret) []string {
 
 // exchanger makes key exchanges for the engine, with the authorities of the
 // moment.
-func exchanger(f *atomic.Pointer[files]) func(context.Context, engine.ExchangeKeys) engine.Event {
+func exchanger(f *atomic.Pointer[files], proxies *netio.Proxies) func(context.Context, engine.ExchangeKeys) engine.Event {
 	client := &ke.Client{}
 	return func(ctx context.Context, a engine.ExchangeKeys) engine.Event {
 		roots, err := f.Load().rootsFor(a.Authority)
 		if err != nil {
 			return engine.KeyExchangeFailed{Request: a.Request, Failure: engine.Failure{Class: engine.ClassOther, Text: err.Error()}}
+		}
+		if a.Route.Proxy != "" {
+			return exchangeKeysByProxy(ctx, proxies, a, roots)
 		}
 		return exchangeKeys(ctx, client, a, roots)
 	}
@@ -101,7 +106,11 @@ func exchangeKeys(ctx context.Context, client *ke.Client, a engine.ExchangeKeys,
 		Request: a.Request, Server: r.Server, Port: r.Port, Remote: r.Remote, Algorithm: r.Algorithm,
 		C2S: engine.Secret(r.C2S), S2C: engine.Secret(r.S2C), NotAfter: r.CertificateNotAfter,
 	}
-	if !r.ServerNamed {
+	switch {
+	case r.ServerNamed:
+	case a.Route.Proxy != "":
+		ev.Server = a.Host // only the proxy knows its address
+	default:
 		// "the client SHALL interpret this as a directive to associate with an
 		// NTPv4 server at the same IP address" (RFC 8915 section 4.1.7).
 		ev.Server = r.Remote.Addr().String()
@@ -113,6 +122,21 @@ func exchangeKeys(ctx context.Context, client *ke.Client, a engine.ExchangeKeys,
 		ev.Cookies = append(ev.Cookies, engine.Secret(c))
 	}
 	return ev
+}
+
+// exchangeKeysByProxy makes a key exchange through a SOCKS5 proxy, which looks up
+// the name. It is of no use if the proxy does not relay NTP as well.
+func exchangeKeysByProxy(ctx context.Context, proxies *netio.Proxies, a engine.ExchangeKeys, roots *x509.CertPool) engine.Event {
+	if err := proxies.Relays(ctx, a.Route.Proxy); err != nil {
+		return engine.KeyExchangeFailed{Request: a.Request, Failure: netio.Failure(err)}
+	}
+	client := &ke.Client{
+		Lookup: func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{proxies.Alias(a.Host)}, nil },
+		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return proxies.Connect(ctx, a.Route.Proxy, a.Host, a.Port)
+		},
+	}
+	return exchangeKeys(ctx, client, a, roots)
 }
 
 // classes translates why a key exchange failed.

@@ -25,6 +25,7 @@ type loop struct {
 	events  chan engine.Event // from look-ups, key exchanges and watchers
 	results chan netio.Result // from exchanges
 	network *netio.Client
+	proxies *netio.Proxies
 
 	exchanges map[engine.ExchangeID]*netio.Exchange
 	lookup    func(ctx context.Context, host string, route engine.Route) ([]netip.Addr, error)
@@ -61,6 +62,7 @@ func newLoop(l loop, cfg engine.Config, saved engine.State, entropy io.Reader) (
 	l.events = make(chan engine.Event, 16)
 	l.results = make(chan netio.Result, 64)
 	l.network = netio.NewClient(l.results)
+	l.network.Proxies = l.proxies
 	l.exchanges = map[engine.ExchangeID]*netio.Exchange{}
 	return &l, nil
 }

@@ -49,6 +49,7 @@ func Measure(ctx context.Context, cfg *config.Config, log *slog.Logger, progress
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m := &measuring{cancel: cancel, progress: progress}
+	proxies := newProxies(cfg)
 	var held atomic.Pointer[files]
 	held.Store(content)
 	engineConfig := assemble.Engine(cfg)
@@ -58,7 +59,7 @@ func Measure(ctx context.Context, cfg *config.Config, log *slog.Logger, progress
 	engineConfig.Discipline.AccumulatedSteps = 0
 	l, err := newLoop(loop{
 		clock: own, now: func() (proto.Now, error) { return clock.Read(own) }, log: log,
-		lookup: netio.Resolver{}.Lookup, locate: locator(systemResolvers), exchange: exchanger(&held),
+		lookup: netio.Resolver{Proxies: proxies}.Lookup, locate: locator(systemResolvers), exchange: exchanger(&held, proxies), proxies: proxies,
 		publish: func(engine.Snapshot) {}, observe: m.observe, save: func(engine.State) error { return nil },
 	}, engineConfig, engine.State{}, rand.Reader)
 	if err != nil {

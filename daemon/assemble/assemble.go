@@ -43,6 +43,7 @@ func source(s *config.Source) engine.Source {
 		Ignore:    s.Ignore,
 		Authority: s.CertificateAuthority,
 		SRV:       s.SRVResolution,
+		Route:     engine.Route{Proxy: s.Proxy.String()},
 		PollMin:   s.Poll.Min,
 		PollMax:   s.Poll.Max,
 		PollStart: s.Poll.Initial,

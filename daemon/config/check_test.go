@@ -159,9 +159,9 @@ ntp.toml:142:1: csptp.ptp_timescale: client-server PTP is not built yet; the key
 ntp.toml:143:1: csptp.time_traceable: client-server PTP is not built yet; the key has no effect | nothing
 ntp.toml:144:1: csptp.frequency_traceable: client-server PTP is not built yet; the key has no effect | nothing
 ntp.toml:146:3: csptp-server: client-server PTP is not built yet; remove [[csptp-server]] | what is served
-ntp.toml:151:1: source.ntp-version: NTPv5 is not built yet; write 4 or "auto" | what is asked
-ntp.toml:154:1: server.accept-ntp-versions: NTPv5 is not built yet; remove 5 from the list | what is served
-ntp.toml:159:1: nts-ke-server.accept-ntp-versions: NTPv5 is not built yet; remove 5 from the list | what is served
+ntp.toml:158:1: source.ntp-version: NTPv5 is not built yet; write 4 or "auto" | what is asked
+ntp.toml:161:1: server.accept-ntp-versions: NTPv5 is not built yet; remove 5 from the list | what is served
+ntp.toml:166:1: nts-ke-server.accept-ntp-versions: NTPv5 is not built yet; remove 5 from the list | what is served
 `
 	var got strings.Builder
 	for _, u := range c.Unbuilt {

@@ -159,6 +159,13 @@ frequency_traceable = true
 
 [[csptp-server]]
 interface = "any"
+
+[[source]]
+mode = "nts"
+address = "e.example"
+proxy = "localhost"
+proxy-user = "me"
+proxy-password = "hush"
 `
 
 func TestSources(t *testing.T) {
@@ -178,6 +185,7 @@ func TestSources(t *testing.T) {
 		{Mode: ModePPS, Path: "/dev/pps0", Precision: 1e-7, Period: 2},
 		{Mode: ModePHC, Path: "/dev/ptp0", Precision: 1e-8},
 		{Mode: ModeCSPTP, Address: Address{"d.example", 0}, Domain: 129, PollInterval: 500 * time.Millisecond, ResponseInterval: 2 * time.Second},
+		{Mode: ModeNTS, Address: Address{"e.example", 4460}, NTPVersion: 4, Poll: Poll{3, 12, 7}, Proxy: Proxy{Address{"localhost", 1080}, "me", Secret{"hush"}}},
 	}
 	for i := range want {
 		if !reflect.DeepEqual(got[i], want[i]) {

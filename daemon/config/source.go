@@ -3,13 +3,15 @@ package config
 import (
 	"math"
 	"net/netip"
+	"strings"
 	"time"
 )
 
-// The default ports of RFC 5905 and RFC 8915.
+// The default ports of RFC 5905, RFC 8915 and RFC 1928.
 const (
 	PortNTP   = 123
 	PortNTSKE = 4460
+	PortSOCKS = 1080
 )
 
 // A Version says which NTP to speak to a source.
@@ -38,6 +40,8 @@ type Source struct {
 	CertificateAuthority string // nts, nts-pool: file of roots besides the system's; may be empty
 	SRVResolution        bool   // nts, nts-pool
 
+	Proxy Proxy // server, nts and nts-pool
+
 	// Modes sock, pps and phc. Seconds.
 	Path      string
 	Precision float64 // one standard deviation
@@ -52,6 +56,25 @@ type Source struct {
 	limits  pollLimits
 	initial *int8
 	noise   *float64
+}
+
+// Proxy is a SOCKS5 proxy by which everything to a source goes.
+type Proxy struct {
+	Address  Address // empty without a proxy
+	User     string  // may be empty
+	Password Secret
+}
+
+// String is HOST:PORT or USER@HOST:PORT, or empty without a proxy.
+func (p Proxy) String() string {
+	switch {
+	case p.Address.Host == "":
+		return ""
+	case p.User == "":
+		return p.Address.String()
+	default:
+		return p.User + "@" + p.Address.String()
+	}
 }
 
 // Poll bounds the time between requests to a source: exponents of two, in seconds, with Min ≤ Initial ≤ Max.
@@ -78,6 +101,7 @@ var exponent = opt(whole[int8](0, 17))
 var (
 	overNTP  = []Mode{ModeServer, ModePool, ModeNTS, ModeNTSPool}
 	overNTS  = []Mode{ModeNTS, ModeNTSPool}
+	byProxy  = []Mode{ModeServer, ModeNTS, ModeNTSPool}
 	aDevice  = []Mode{ModeSock, ModePPS, ModePHC}
 	pollMin  = func(l *pollLimits) **int8 { return &l.min }
 	pollMax  = func(l *pollLimits) **int8 { return &l.max }
@@ -114,6 +138,13 @@ var sourceTable = table[Source]{moded: true, keys: []*key[Source]{
 		unset("the system's only").once("certificates"),
 	val("enable-srv-resolution", boolean, func(s *Source) *bool { return &s.SRVResolution },
 		"find key exchange servers by SRV records that DNSSEC secures").only(overNTS...).otherwise("false"),
+	val("proxy", peer, func(s *Source) *Address { return &s.Proxy.Address },
+		"SOCKS5 proxy by which all goes that is for this source, names included; it must relay UDP. The port is 1080 unless written").
+		only(byProxy...).unset("none").differs("not a key", "proxy"),
+	val("proxy-user", userName, func(s *Source) *string { return &s.Proxy.User },
+		"user that the proxy knows").only(byProxy...).unset("no password").differs("not a key", "proxy"),
+	val("proxy-password", secret, func(s *Source) *Secret { return &s.Proxy.Password },
+		"password of that user").only(byProxy...).unset("no password").differs("not a key", "proxy"),
 	val("ntp-version", versions, func(s *Source) *Version { return &s.NTPVersion },
 		"the version of NTP to speak").only(overNTP...).otherwise("4").
 		unbuilt(EffectAsked, `NTPv5 is not built yet; write 4 or "auto"`, func(s *Source) bool { return s.NTPVersion == Version5 }).
@@ -204,6 +235,39 @@ func (d *decoder) resolvePoll(t *Table, path string, limits *pollLimits, initial
 	return p
 }
 
+// resolveProxy wants user and password together, and a proxy for them.
+func (d *decoder) resolveProxy(s *Source) {
+	if s.Proxy.Address.Host != "" && s.Proxy.Address.Port == 0 {
+		s.Proxy.Address.Port = PortSOCKS
+	}
+	user, password := s.Has("proxy-user"), s.Has("proxy-password")
+	switch {
+	case (user || password) && !s.Has("proxy"):
+		at := "proxy-user"
+		if !user {
+			at = "proxy-password"
+		}
+		d.problem(s.At(at), "source."+at, "there is no proxy", "add proxy = \"host:port\", or remove it")
+	case user && !password:
+		d.problem(s.At("proxy-user"), "source.proxy-user", "has no password", "add proxy-password")
+	case password && !user:
+		d.problem(s.At("proxy-password"), "source.proxy-password", "has no user", "add proxy-user")
+	}
+	if s.Proxy.Address.Host != "" && s.SRVResolution {
+		d.warn(s.At("enable-srv-resolution"), "source.enable-srv-resolution", "has no effect: SRV records are not looked up through a proxy")
+	}
+}
+
+// userName reads the name of a user as SOCKS5 can carry it.
+var userName = kind[string]{"string", func(d *decoder, path string, v *value) (string, bool) {
+	s, ok := text("the name of a user").read(d, path, v)
+	if ok && (s == "" || len(s) > 255 || strings.ContainsAny(s, "@\x00")) {
+		d.problem(v.pos, path, "is no name of a user", "write 1 to 255 octets without @")
+		return "", false
+	}
+	return s, ok
+}}
+
 // resolveSource fills in what depends on more than one key.
 func (d *decoder) resolveSource(s *Source, defaults Poll) {
 	if setOf(overNTP...).has(s.Mode) {
@@ -218,6 +282,7 @@ func (d *decoder) resolveSource(s *Source, defaults Poll) {
 			d.warn(s.At("enable-srv-resolution"), "source.enable-srv-resolution", "has no effect: "+quoted(s.Address.Host)+" is an address, and only domains have SRV records")
 		}
 	}
+	d.resolveProxy(s)
 	if !setOf(aDevice...).has(s.Mode) || s.Mode == 0 {
 		return
 	}

@@ -5,6 +5,8 @@ import "io"
 // Client opens exchanges.
 type Client struct {
 	out chan<- Result
+	// Proxies are those of routes; nil is none.
+	Proxies *Proxies
 	// anchor only wants timestamps. Linux switches them on for the whole
 	// machine a moment after the first socket asks, and off after the last
 	// one closed; without it the replies to lone exchanges would go unstamped.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -42,6 +43,8 @@ type Exchange struct {
 	own  proto.Stamp // the daemon's own transmit timestamp
 	told bool        // the transmit timestamp is reported
 
+	relay *relay // where it goes through a proxy
+
 	receiver // what the receiving goroutine alone uses
 }
 
@@ -50,6 +53,9 @@ type Exchange struct {
 // Failure.
 func (c *Client) Dial(id engine.ExchangeID, to netip.AddrPort, route engine.Route) (*Exchange, error) {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	if route.Proxy != "" {
+		return c.relayed(id, to, route)
+	}
 	if err := checkRoute(to.Addr(), route); err != nil {
 		return nil, err
 	}
@@ -75,8 +81,6 @@ func (c *Client) Dial(id engine.ExchangeID, to netip.AddrPort, route engine.Rout
 // checkRoute refuses a route that this socket cannot take.
 func checkRoute(to netip.Addr, route engine.Route) error {
 	switch {
-	case route.Proxy != "":
-		return fmt.Errorf("%w: NTP through the proxy %s", ErrNotSupported, route.Proxy)
 	case route.Family == engine.IPv4 && !to.Is4(), route.Family == engine.IPv6 && !to.Is6():
 		return fmt.Errorf("%w: %v is of the other address family than configured", ErrNotSupported, to)
 	default:
@@ -104,6 +108,11 @@ func (x *Exchange) Send(payload []byte) error {
 	if x.sent {
 		return errors.New("an exchange sends one request only")
 	}
+	if x.relay != nil {
+		x.sent = true
+		go x.sendRelayed(slices.Clone(payload))
+		return nil
+	}
 	before := realtime()
 	_, err := x.conn.Write(payload)
 	if err != nil {
@@ -121,6 +130,10 @@ func (x *Exchange) Send(payload []byte) error {
 func (x *Exchange) Close() {
 	x.once.Do(func() {
 		close(x.done)
+		if x.relay != nil {
+			x.closeRelay()
+			return
+		}
 		_ = x.conn.Close()
 	})
 }
@@ -146,6 +159,13 @@ func (x *Exchange) transmitted(s proto.Stamp) {
 
 func (x *Exchange) deliver(r Result) {
 	r.Exchange = x.id
+	if r.Kind == Received && x.relay != nil {
+		var ok bool
+		if r.Payload, ok = unrelayed(r.Payload); !ok {
+			return
+		}
+		r.From = x.to // as the proxy vouches for it
+	}
 	select {
 	case x.out <- r:
 	case <-x.done:

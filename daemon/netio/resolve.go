@@ -22,12 +22,17 @@ type Resolver struct {
 	// Reachable says whether there is a route; nil is the function of that
 	// name.
 	Reachable func(netip.Addr) bool
+	// Proxies are those of routes; nil is none.
+	Proxies *Proxies
 }
 
 // Lookup returns the addresses of host to which this machine has a route,
 // each once, in the resolver's order. Host may be an address. The error, if
 // any, is for Failure.
 func (r Resolver) Lookup(ctx context.Context, host string, route engine.Route) ([]netip.Addr, error) {
+	if route.Proxy != "" && r.Proxies != nil {
+		return r.Proxies.lookup(ctx, host, route.Proxy)
+	}
 	if route.Proxy != "" {
 		return nil, fmt.Errorf("%w: look-up of %q through the proxy %s", ErrNotSupported, host, route.Proxy)
 	}

@@ -15,6 +15,7 @@ const (
 	Transmitted Kind = iota + 1 // the request left; Stamp says when
 	Received                    // a datagram came; From, Payload, Stamp
 	Bounced                     // the network says that the request did not arrive; Err
+	Unsent                      // a proxy does not relay it, or no longer; Err
 )
 
 // Result is one thing that happened on an exchange. Its Stamp is on
@@ -45,6 +46,9 @@ func (r Result) Event(convert Convert) (engine.Event, error) {
 		hearsay := Failure(r.Err)
 		hearsay.Class = engine.ClassRefused
 		return engine.SendFailed{Exchange: r.Exchange, Failure: hearsay}, nil
+	}
+	if r.Kind == Unsent {
+		return engine.SendFailed{Exchange: r.Exchange, Failure: Failure(r.Err)}, nil
 	}
 	at, e, err := convert(r.Stamp.At)
 	if err != nil {
