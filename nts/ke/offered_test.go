@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ntpd-go/ntpd-go/nts"
 	"github.com/ntpd-go/ntpd-go/proto/aead"
 )
 
@@ -67,4 +68,21 @@ func TestEndlessAnswers(t *testing.T) {
 			t.Errorf("%d octets were taken", n)
 		}
 	})
+}
+
+// A server that did not agree on the application protocol is not even asked:
+// what listens there speaks something else.
+func TestNothingIsAskedWithoutTheProtocol(t *testing.T) {
+	for _, protocols := range [][]string{nil, {nts.ALPN}} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(t).answering(answered + eom)
+			f.tls.NextProtos = protocols
+			f.start(t)
+			got, err := f.exchange(t)
+			synctest.Wait()
+			if agreed := protocols != nil; agreed != (err == nil) || agreed != (len(got.Cookies) > 0) || agreed != (len(f.received()) > 0) {
+				t.Errorf("protocols %v: %d octets of a request, %d cookies, %v", protocols, len(f.received()), len(got.Cookies), err)
+			}
+		})
+	}
 }
