@@ -9,11 +9,16 @@ import (
 // Check compares a run with the limits of its scenario and says what is
 // wrong; nothing when all is well.
 func (r *Result) Check() []string {
+	var bad []string
+	if r.Peer != nil {
+		for _, b := range r.Peer.Check() {
+			bad = append(bad, "peer: "+b)
+		}
+	}
 	l := r.Scenario.Limits
 	if l == nil {
-		return nil
+		return bad
 	}
-	var bad []string
 	most := func(name string, v, limit float64) {
 		if limit != 0 && !(v <= limit) {
 			bad = append(bad, fmt.Sprintf("%s is %.6g, more than %.6g", name, v, limit))

@@ -101,11 +101,35 @@ func (s *Scenario) check() error {
 	case len(s.Poll) != 0 && (len(s.Poll) != 2 || s.Poll[0] > s.Poll[1] || s.Poll[0] < 0 || s.Poll[1] > 17):
 		return fmt.Errorf("poll is %v, not two exponents from 0 to 17 in order", s.Poll)
 	}
-	if err := s.Clock.check(); err != nil {
+	if p := s.Peer; p != nil {
+		if s.Toml == "" || p.Toml == "" {
+			return errors.New("of two nodes each needs an ntp.toml")
+		}
+		if err := checkNode(&p.Clock, p.Servers, true); err != nil {
+			return fmt.Errorf("peer: %w", err)
+		}
+	}
+	if err := checkNode(&s.Clock, s.Servers, s.Peer != nil); err != nil {
+		return err
+	}
+	for _, e := range s.Events {
+		if !slices.Contains([]string{"step", "suspend", "leap"}, e.Kind) {
+			return fmt.Errorf("unknown event %q", e.Kind)
+		}
+	}
+	return nil
+}
+
+// checkNode checks a node's clock and the servers that it asks.
+func checkNode(c *Clock, servers []Server, paired bool) error {
+	if err := c.check(); err != nil {
 		return fmt.Errorf("clock: %w", err)
 	}
-	for i := range s.Servers {
-		v := &s.Servers[i]
+	for i := range servers {
+		v := &servers[i]
+		if v.Peer && !paired {
+			return fmt.Errorf("server %d: there is no other node", i+1)
+		}
 		if v.Clock != nil {
 			if err := v.Clock.check(); err != nil {
 				return fmt.Errorf("clock of server %d: %w", i+1, err)
@@ -115,11 +139,6 @@ func (s *Scenario) check() error {
 			if err := l.check(); err != nil {
 				return fmt.Errorf("server %d: %w", i+1, err)
 			}
-		}
-	}
-	for _, e := range s.Events {
-		if !slices.Contains([]string{"step", "suspend", "leap"}, e.Kind) {
-			return fmt.Errorf("unknown event %q", e.Kind)
 		}
 	}
 	return nil

@@ -16,6 +16,7 @@ type Scenario struct {
 	Clock       Clock    `json:"clock"`                   // of the node under test
 	Servers     []Server `json:"servers"`                 // that it asks
 	Events      []Event  `json:"events,omitempty"`        // that happen to it
+	Peer        *Peer    `json:"peer,omitempty"`          // another node that runs the daemon; both have an ntp.toml then
 	Toml        string   `json:"ntp.toml,omitempty"`      // its configuration; made from the above when empty
 	Epoch       int64    `json:"epoch,omitempty"`         // Unix time of the start; 0 is some day in 2026
 	StampNoise  float64  `json:"stamp_noise,omitempty"`   // standard deviation of each of its stamps
@@ -24,6 +25,15 @@ type Scenario struct {
 	Limits      *Limits  `json:"limits,omitempty"`        // what makes it pass …
 	Seeds       []uint64 `json:"seeds,omitempty"`         // … with these seeds; 1 and 2 when missing
 	Reference   *Figures `json:"reference,omitempty"`     // what a peer reached, for the table
+}
+
+// Peer is a second node, at 10.0.0.2. It runs an engine of its own, serves what
+// that says of its clock, and may ask the first, which is at 10.0.0.1.
+type Peer struct {
+	Clock   Clock    `json:"clock"`
+	Servers []Server `json:"servers"`
+	Toml    string   `json:"ntp.toml"`
+	Limits  *Limits  `json:"limits,omitempty"`
 }
 
 // Figures are what to compare with.
@@ -77,6 +87,7 @@ func holds(all []Interval, t float64) bool {
 
 // Server is a time server and the way to it.
 type Server struct {
+	Peer       bool       `json:"peer,omitempty"`    // it is the other node: all but the links is up to that
 	Offset     float64    `json:"offset"`            // of its clock
 	Sine       *Sine      `json:"sine,omitempty"`    // added to its offset
 	Steps      []Step     `json:"steps,omitempty"`   // of its offset

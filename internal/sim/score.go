@@ -31,6 +31,7 @@ type Result struct {
 	Incidents []Incident
 	Final     float64 // error at the end
 	Curve     []Point // the whole run, coarsely, for pictures
+	Peer      *Result // of the other node, if there is one
 }
 
 // Point is a stretch of a run: its first second, the least and the largest
@@ -52,47 +53,81 @@ func Run(s *Scenario, seed uint64, trace func(format string, args ...any)) (*Res
 	}
 	w := newWorld(s, seed, cfg)
 	w.trace = trace
-	r := &Result{Scenario: s, Seed: seed}
-	var g gauge
-	reach1, reach100 := reacher{limit: 1e-3}, reacher{limit: 100e-6}
-	var within1, within2 int
-	var slack []float64
-	stretch := max(math.Floor(s.Duration/curvePoints), 1)
-	w.run(func() {
-		t, e := w.clock.t, w.clock.err
-		r.plot(t, e, w.bound(), stretch)
-		reach1.see(t, e)
-		reach100.see(t, e)
-		r.Final = e
-		if t < s.StatsFrom {
-			return
-		}
-		bound := w.bound()
-		g.take(e, bound)
-		status := w.engine.Status(w.clock.now())
-		sigma := status.Sigma.Seconds()
-		slack = append(slack, bound/(w.snapshot.RootDelay.Seconds()/2+3*sigma))
-		if left := math.Abs(e + status.Offset.Seconds()); left <= sigma {
-			within1++
-			within2++
-		} else if left <= 2*sigma {
-			within2++
-		}
-	})
-	r.To1ms, r.To100us = reach1.time(), reach100.time()
+	c := newScore(w, seed)
+	if s.Peer == nil {
+		w.run(c.see)
+		return c.finish(), nil
+	}
+	other, err := w.pair(seed)
+	if err != nil {
+		return nil, err
+	}
+	d := newScore(other, seed)
+	together(w, c.see, other, d.see)
+	r := c.finish()
+	r.Peer = d.finish()
+	return r, nil
+}
+
+// score watches a run.
+type score struct {
+	w                *world
+	r                *Result
+	gauge            gauge
+	reach1, reach100 reacher
+	within1, within2 int
+	slack            []float64
+	stretch          float64 // of a point of the curve, s
+}
+
+func newScore(w *world, seed uint64) *score {
+	return &score{
+		w: w, r: &Result{Scenario: w.scenario, Seed: seed}, reach1: reacher{limit: 1e-3}, reach100: reacher{limit: 100e-6},
+		stretch: max(math.Floor(w.scenario.Duration/curvePoints), 1),
+	}
+}
+
+// see looks at the world, once a second.
+func (c *score) see() {
+	w := c.w
+	t, e := w.clock.t, w.clock.err
+	bound := w.bound()
+	c.r.plot(t, e, bound, c.stretch)
+	c.reach1.see(t, e)
+	c.reach100.see(t, e)
+	c.r.Final = e
+	if t < w.scenario.StatsFrom {
+		return
+	}
+	c.gauge.take(e, bound)
+	status := w.engine.Status(w.clock.now())
+	sigma := status.Sigma.Seconds()
+	c.slack = append(c.slack, bound/(w.snapshot.RootDelay.Seconds()/2+3*sigma))
+	if left := math.Abs(e + status.Offset.Seconds()); left <= sigma {
+		c.within1++
+		c.within2++
+	} else if left <= 2*sigma {
+		c.within2++
+	}
+}
+
+// finish is what it all came to.
+func (c *score) finish() *Result {
+	r, w := c.r, c.w
+	r.To1ms, r.To100us = c.reach1.time(), c.reach100.time()
 	r.Steps, r.Steered, r.Incidents = w.steps, w.steered, w.incidents
 	if w.halted != nil {
 		r.Halt, r.HaltAt = w.halted.Reason, w.clock.t
 	}
-	if n := g.result(r); n > 0 {
-		slices.Sort(slack)
-		r.Slack = stat.Quantile(0.5, stat.Empirical, slack, nil)
-		r.Sigma1, r.Sigma2 = float64(within1)/n, float64(within2)/n
+	if n := c.gauge.result(r); n > 0 {
+		slices.Sort(c.slack)
+		r.Slack = stat.Quantile(0.5, stat.Empirical, c.slack, nil)
+		r.Sigma1, r.Sigma2 = float64(c.within1)/n, float64(c.within2)/n
 	}
 	for _, v := range w.servers {
-		r.Polls += float64(v.polls) / float64(len(w.servers)) * 3600 / (s.Duration - s.StatsFrom)
+		r.Polls += float64(v.polls) / float64(len(w.servers)) * 3600 / (w.scenario.Duration - w.scenario.StatsFrom)
 	}
-	return r, nil
+	return r
 }
 
 // gauge gathers the errors of the statistics window.

@@ -15,6 +15,7 @@ import (
 type world struct {
 	scenario *Scenario
 	address  netip.Addr // of the node
+	peer     *neighbour // the other node, if there is one
 	clock    *steered
 	engine   *engine.Engine
 	servers  []*responder
@@ -305,6 +306,9 @@ func (w *world) answers(i int, request []byte) [][]byte {
 	if w.secure != nil && len(request) > proto.HeaderLen {
 		return w.secure(i, w.servers[i].epoch.Add(proto.FromSeconds(w.clock.t)), request)
 	}
+	if w.servers[i].model.Peer {
+		return w.peer.answer(w.clock.t, w.address, request)
+	}
 	if reply := w.servers[i].answer(w.clock.t, request); reply != nil {
 		return [][]byte{reply}
 	}
@@ -330,8 +334,12 @@ func (w *world) arrive(a engine.Send, reply []byte) {
 }
 
 func (w *world) server(a netip.AddrPort) int {
-	for i := range w.servers {
-		if netip.AddrPortFrom(address(i), port) == a {
+	for i, s := range w.servers {
+		at := address(i)
+		if s.model.Peer {
+			at = w.peer.address
+		}
+		if netip.AddrPortFrom(at, port) == a {
 			return i
 		}
 	}
