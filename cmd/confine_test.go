@@ -14,9 +14,15 @@ import (
 // statusOf is a field of /proc/PID/status for each thread of a process.
 func (p *process) statusOf(field string) []string {
 	p.t.Helper()
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.cmd.Process.Pid))
+	return threadsOf(p.t, p.cmd.Process.Pid, field)
+}
+
+// threadsOf is a field of /proc/PID/status for each thread.
+func threadsOf(t *testing.T, pid int, field string) []string {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
 	if err != nil || len(files) == 0 {
-		p.t.Skipf("no /proc here: %v", err)
+		t.Skipf("no /proc here: %v", err)
 	}
 	var all []string
 	for _, f := range files {

@@ -115,6 +115,18 @@ func (p *process) count(pattern string) int {
 	return n
 }
 
+// find is what the group of a pattern matches in each line.
+func (p *process) find(pattern string) []string {
+	re := regexp.MustCompile(pattern)
+	var all []string
+	for _, l := range p.lines() {
+		if m := re.FindStringSubmatch(l); m != nil {
+			all = append(all, m[1])
+		}
+	}
+	return all
+}
+
 // signal sends a signal.
 func (p *process) signal(s os.Signal) {
 	p.t.Helper()

@@ -265,7 +265,7 @@ func (c *commander) history(since float64) (control.Answer, error) {
 // keyHosts is what the observation socket says of key-exchange servers.
 func (d *daemon) keyHosts() []observe.KeyHost {
 	var all []observe.KeyHost
-	for i, h := range d.hosts {
+	for i, h := range d.ke.hosts {
 		all = append(all, observe.KeyHost{Address: d.Config.NTSKEServers[i].Listen.String(), NotAfter: h.notAfter.Load(), Outcomes: h.outcomes()})
 	}
 	return all

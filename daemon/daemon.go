@@ -43,6 +43,10 @@ type Options struct {
 	// Confine gives up what is not needed once all is bound and read; nil
 	// keeps everything.
 	Confine func()
+	// Apart is the program that serves key exchanges in a process of its own:
+	// this one, which calls apart.Main then. If it is empty they are served
+	// here.
+	Apart string
 	// Notify is the service manager's socket, empty without one.
 	Notify string
 	// Load reads the configuration anew; nil when there is none to read.
@@ -61,8 +65,7 @@ type daemon struct {
 	files     atomic.Pointer[files]
 	keys      *keyring
 	ntp       *serve.Server
-	ke        []*ke.Server
-	hosts     []*keyHost // as ke
+	ke        keyServers
 	observer  net.Listener
 	control   net.Listener
 	history   *history.Ring
@@ -143,10 +146,7 @@ func (d *daemon) prepareServers(ctx context.Context) error {
 	if d.ntp, err = d.newServer(); err != nil {
 		return err
 	}
-	for range d.Config.NTSKEServers {
-		d.hosts = append(d.hosts, &keyHost{})
-	}
-	if d.ke, err = newKeyServers(ctx, d.Config, d.files.Load(), d.hosts, d.keys, d.keyExchangeOutcome); err != nil {
+	if err := d.newKeyServers(ctx); err != nil {
 		return err
 	}
 	for i := range d.Config.NTSKEServers {
@@ -254,7 +254,10 @@ func (d *daemon) startAll(l *loop, start func(what string, f func(context.Contex
 		start("cookie keys", func(ctx context.Context) error { d.keys.run(ctx); return nil })
 		start("NTP server", func(ctx context.Context) error { d.ntp.Serve(ctx); return nil })
 	}
-	for _, s := range d.ke {
+	if d.ke.apart != nil {
+		start("key exchange", func(ctx context.Context) error { d.ke.apart.Run(ctx); return nil })
+	}
+	for _, s := range d.ke.here {
 		start("abnormal termination of NTS KE server", s.Serve)
 	}
 	if d.observer != nil {

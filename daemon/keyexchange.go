@@ -3,12 +3,16 @@ package daemon
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync/atomic"
 
+	"github.com/ntpd-go/ntpd-go/daemon/apart"
 	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/daemon/netio"
 	"github.com/ntpd-go/ntpd-go/internal/cli"
@@ -19,33 +23,105 @@ import (
 	"github.com/ntpd-go/ntpd-go/proto/engine"
 )
 
+// keyServers are what serves key exchanges: servers of this process, or a
+// process of their own.
+type keyServers struct {
+	hosts []*keyHost // as config.NTSKEServers
+	here  []*ke.Server
+	apart *apart.Host
+}
+
 // newKeyServers makes a key-exchange server for each [[nts-ke-server]] section
 // and binds their addresses.
-func newKeyServers(ctx context.Context, c *config.Config, f *files, hosts []*keyHost, keys *keyring, outcome func(ke.Outcome)) ([]*ke.Server, error) {
-	var out []*ke.Server
-	var listeners []net.Listener
+func (d *daemon) newKeyServers(ctx context.Context) error {
+	listeners, err := listenForKeys(ctx, d.Config)
+	if err != nil {
+		return err
+	}
+	f := d.files.Load()
+	for i := range d.Config.NTSKEServers {
+		d.ke.hosts = append(d.ke.hosts, &keyHost{counts: new(apart.Counts)})
+		if d.Apart == "" {
+			config := keyServerConfig(&d.Config.NTSKEServers[i], &f.keServer[i], d.ke.hosts[i], listeners[i], d.keys, d.keyExchangeOutcome)
+			d.ke.here = append(d.ke.here, ke.NewServer(config))
+		}
+	}
+	if d.Apart == "" || len(listeners) == 0 {
+		return nil
+	}
+	defer closeAll(listeners) // the host has duplicates
+	return d.newKeyProcess(f, listeners)
+}
+
+// newKeyProcess prepares the process that serves key exchanges.
+func (d *daemon) newKeyProcess(f *files, listeners []*net.TCPListener) error {
+	c := apart.Config{
+		Program: d.Apart,
+		Key:     func() []byte { return d.keys.current.Load().MarshalNewest() },
+		Outcome: func(_ int, o ke.Outcome) {
+			o.Detail = line(o.Detail)
+			d.keyExchangeOutcome(o)
+		},
+		Log: d.Log,
+	}
+	for i := range listeners {
+		s := &d.Config.NTSKEServers[i]
+		c.Sections = append(c.Sections, apart.Section{
+			Listener: listeners[i], Certificate: f.keServer[i].pair.TLS,
+			Settings: apart.Settings{
+				Timeout: s.KeyExchangeTimeout, Connections: s.ConcurrentConnections, Kept: s.LonglivedConnections,
+				NTPServer: s.NTPServer, NTPPort: s.NTPPort, Authorise: authoriser(s, &f.keServer[i]),
+				Verbose: d.Strange.Enabled(context.Background(), slog.LevelDebug),
+			},
+		})
+	}
+	h, err := apart.New(c)
+	if err != nil {
+		return cli.Exit(cli.Software, fmt.Errorf("could not prepare the process of the key exchange: %w", err))
+	}
+	for i, host := range d.ke.hosts {
+		host.counts = h.Counts(i)
+		host.elsewhere = func(c tls.Certificate) error { return h.Present(i, c) }
+		end := f.keServer[i].pair.TLS.Leaf.NotAfter
+		host.notAfter.Store(&end)
+	}
+	d.ke.apart, d.keys.renewed = h, h.Renewed
+	return nil
+}
+
+// listenForKeys binds the address of each [[nts-ke-server]] section, or none.
+func listenForKeys(ctx context.Context, c *config.Config) ([]*net.TCPListener, error) {
+	var all []*net.TCPListener
 	for i := range c.NTSKEServers {
 		s := &c.NTSKEServers[i]
 		l, err := ke.Listen(ctx, s.Listen.String())
 		if err != nil {
-			for _, open := range listeners {
-				open.Close()
-			}
+			closeAll(all)
 			return nil, cli.ListenError(s.At("listen").String(), "NTS key exchange", s.Listen, err)
 		}
-		listeners = append(listeners, l)
-		out = append(out, ke.NewServer(keyServerConfig(s, &f.keServer[i], hosts[i], l, keys, outcome)))
+		all = append(all, l)
 	}
-	return out, nil
+	return all, nil
+}
+
+func closeAll(listeners []*net.TCPListener) {
+	for _, l := range listeners {
+		l.Close()
+	}
+}
+
+// authoriser knows the pools of one section.
+func authoriser(s *config.NTSKEServer, m *material) *ke.Authoriser {
+	return ke.NewAuthoriser(tokens(s.AcceptedPoolAuthenticationTokens), m.pools)
 }
 
 func keyServerConfig(s *config.NTSKEServer, m *material, host *keyHost, l net.Listener, keys *keyring, outcome func(ke.Outcome)) ke.ServerConfig {
-	host.present(m.pair)
+	_ = host.present(m.pair) // which cannot fail here
 	return ke.ServerConfig{
 		Listener:  l,
 		TLS:       host.tls.Load,
 		Seal:      func() nts.Sealer { return sealer(keys.current.Load().Newest()) },
-		Authorise: ke.NewAuthoriser(tokens(s.AcceptedPoolAuthenticationTokens), m.pools),
+		Authorise: authoriser(s, m),
 		Outcome: func(o ke.Outcome) {
 			host.counts[o.Kind].Add(1)
 			outcome(o)

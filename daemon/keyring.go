@@ -22,6 +22,7 @@ import (
 type keyring struct {
 	current atomic.Pointer[cookie.Keyset]
 	changed chan struct{} // the next renewal is to be reckoned anew
+	renewed func()        // told of another sealing key; set before the ring is used, nil for nobody
 
 	mu      sync.Mutex // of everything below
 	file    string     // absolute; empty keeps the keys in memory only
@@ -153,9 +154,17 @@ func (k *keyring) rotate() error {
 	if err != nil {
 		return fmt.Errorf("cookie keys: %w", err)
 	}
-	k.current.Store(next)
+	k.use(next)
 	k.store()
 	return nil
+}
+
+// use takes another set into use.
+func (k *keyring) use(set *cookie.Keyset) {
+	k.current.Store(set)
+	if k.renewed != nil {
+		k.renewed()
+	}
 }
 
 // reckon has run look at when the next renewal is due.
@@ -194,7 +203,7 @@ func (k *keyring) reread() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", k.file, err)
 	}
-	k.current.Store(set)
+	k.use(set)
 	k.due = min(max(k.every-k.now().Sub(time.Unix(saved, 0)), 0), k.every)
 	k.reckon()
 	return nil

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ntpd-go/ntpd-go/daemon/apart"
 	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/nts/ke"
 )
@@ -24,14 +25,21 @@ type Loader func(added string) (*config.Config, error)
 type keyHost struct {
 	tls      atomic.Pointer[tls.Config]
 	notAfter atomic.Pointer[time.Time]
-	counts   [ke.Kinds]atomic.Uint64
+	counts   *apart.Counts
+	// elsewhere hands certificates to the process that serves; nil if this one
+	// does.
+	elsewhere func(tls.Certificate) error
 }
 
 // present takes a certificate into use for new connections.
-func (h *keyHost) present(pair *ke.KeyPair) {
+func (h *keyHost) present(pair *ke.KeyPair) error {
 	end := pair.TLS.Leaf.NotAfter
 	h.notAfter.Store(&end)
+	if h.elsewhere != nil {
+		return h.elsewhere(pair.TLS)
+	}
 	h.tls.Store(&tls.Config{Certificates: []tls.Certificate{pair.TLS}})
+	return nil
 }
 
 // outcomes is how the key exchanges came out, by name.
@@ -141,7 +149,9 @@ func (d *daemon) take(f *fresh) {
 	for i := range f.cfg.NTSKEServers {
 		for j := range d.Config.NTSKEServers {
 			if d.Config.NTSKEServers[j].Listen == f.cfg.NTSKEServers[i].Listen {
-				d.hosts[j].present(f.files.keServer[i].pair)
+				if err := d.ke.hosts[j].present(f.files.keServer[i].pair); err != nil {
+					d.Log.Warn("a new certificate is not in use yet", "listen", d.Config.NTSKEServers[j].Listen.String(), "error", err)
+				}
 			}
 		}
 	}

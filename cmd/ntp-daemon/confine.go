@@ -18,7 +18,11 @@ func confiner(cfg *config.Config, f *flags, clockName string, log *slog.Logger) 
 		return nil
 	}
 	return func() {
-		got, err := privilege.Confine(needs(cfg, f.config, clockName))
+		n := needs(cfg, f.config, clockName)
+		if len(cfg.NTSKEServers) > 0 && !f.together {
+			n.Execute = []string{self}
+		}
+		got, err := privilege.Confine(n)
 		if err != nil {
 			log.Warn("could not give up privileges; going on with them", "error", err)
 			return

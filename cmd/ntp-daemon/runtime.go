@@ -15,10 +15,11 @@ import (
 // holds 19 MiB instead of 15, with 400 it would be 27 and no faster.
 const collectAt = 200
 
-// setMemory chooses how memory is collected, unless the environment does.
-// Nothing of it concerns packets, which are answered without allocating.
-func setMemory(cfg *config.Config) {
-	if os.Getenv("GOGC") == "" && len(cfg.NTSKEServers) > 0 {
+// collectSeldom chooses how memory is collected where key exchanges are served,
+// unless the environment does. Nothing of it concerns packets, which are
+// answered without allocating.
+func collectSeldom() {
+	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(collectAt)
 	}
 }

@@ -27,7 +27,9 @@ func start(ctx context.Context, f *flags) error {
 	if err != nil {
 		return cli.Exit(cli.Config, err)
 	}
-	setMemory(cfg)
+	if f.together && len(cfg.NTSKEServers) > 0 {
+		collectSeldom()
+	}
 	workers := setProcessors(cfg)
 	log, err := openLog(cfg, f.logLevel)
 	if err != nil {
@@ -55,6 +57,7 @@ func start(ctx context.Context, f *flags) error {
 	}
 	return daemon.Run(ctx, daemon.Options{
 		Record: f.record, Text: text,
+		Apart:   program(f),
 		Confine: confiner(cfg, f, name, log.Logger),
 		Workers: workers,
 		Config:  cfg, Clock: clk, ClockName: name, Log: log.Logger, Strange: log.Limited(), Notify: os.Getenv("NOTIFY_SOCKET"),
@@ -196,4 +199,16 @@ func closeClock(c clock.Clock, log *slog.Logger) {
 	if err := c.Close(); err != nil {
 		log.Warn("could not leave the clock at its base frequency", "error", err)
 	}
+}
+
+// self is this program, even when another has taken its place in the file
+// system.
+const self = "/proc/self/exe"
+
+// program is what serves key exchanges in a process of its own, or nothing.
+func program(f *flags) string {
+	if f.together {
+		return ""
+	}
+	return self
 }

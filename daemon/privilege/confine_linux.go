@@ -3,6 +3,7 @@ package privilege
 import (
 	"errors"
 	"fmt"
+	"os"
 	"syscall"
 	"unsafe"
 
@@ -29,6 +30,27 @@ func Confine(n Needs) (Result, error) {
 	return Result{Capabilities: left, Landlock: version}, err
 }
 
+// Isolate leaves a process what it has open and nothing else: no capability, no
+// file, no TCP port to listen on or to connect to, no signal to and no socket
+// of processes outside, as far as the kernel can. Its memory is not dumped, and
+// nobody reads it but who has CAP_SYS_PTRACE. It is Confine otherwise.
+func Isolate() (Result, error) {
+	if err := allThreads("prctl(PR_SET_NO_NEW_PRIVS)", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); err != nil {
+		return Result{}, err
+	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil { // of all threads
+		return Result{}, os.NewSyscallError("prctl(PR_SET_DUMPABLE)", err)
+	}
+	version, err := restrict(
+		landlock.AccessFSSet(everything), landlock.AccessNetSet(ll.AccessNetBindTCP|ll.AccessNetConnectTCP),
+		landlock.ScopedSet(ll.ScopeAbstractUnixSocket|ll.ScopeSignal))
+	if err != nil {
+		return Result{}, err
+	}
+	left, err := dropCapabilities(Needs{})
+	return Result{Capabilities: left, Landlock: version}, err
+}
+
 func allThreads(what string, trap, a1, a2, a3 uintptr) error {
 	if _, _, errno := syscall.AllThreadsSyscall6(trap, a1, a2, a3, 0, 0, 0); errno != 0 {
 		if errno == syscall.ENOTSUP {
@@ -39,10 +61,11 @@ func allThreads(what string, trap, a1, a2, a3 uintptr) error {
 	return nil
 }
 
-// What may be done to files, of which executing one is never among it.
+// What may be done to files.
 const (
-	toRead  = ll.AccessFSReadFile | ll.AccessFSReadDir
-	toWrite = toRead | ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSMakeReg | ll.AccessFSMakeSock |
+	toExecute = ll.AccessFSExecute | ll.AccessFSReadFile
+	toRead    = ll.AccessFSReadFile | ll.AccessFSReadDir
+	toWrite   = toRead | ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSMakeReg | ll.AccessFSMakeSock |
 		ll.AccessFSMakeDir | ll.AccessFSRemoveFile
 	// everything there was to a file in version 5 of Landlock.
 	everything = 1<<16 - 1
@@ -51,15 +74,19 @@ const (
 // restrictFiles restricts files and the TCP ports that may be listened on, as
 // far as the kernel can, and returns the version of its Landlock.
 func restrictFiles(n Needs) (int, error) {
+	return restrict(landlock.AccessFSSet(everything), landlock.AccessNetSet(ll.AccessNetBindTCP), landlock.ScopedSet(0),
+		landlock.PathAccess(toRead, append(append([]string{}, System...), n.Read...)...).IgnoreIfMissing(),
+		landlock.PathAccess(toWrite, n.Write...).IgnoreIfMissing(),
+		landlock.PathAccess(toExecute, n.Execute...).IgnoreIfMissing())
+}
+
+// restrict restricts what the sets say, but for the rules.
+func restrict(files landlock.AccessFSSet, net landlock.AccessNetSet, scopes landlock.ScopedSet, rules ...landlock.Rule) (int, error) {
 	version, err := ll.LandlockGetABIVersion()
 	if err != nil || version < 1 {
 		return 0, nil // no Landlock here
 	}
-	rules := []landlock.Rule{
-		landlock.PathAccess(toRead, append(append([]string{}, System...), n.Read...)...).IgnoreIfMissing(),
-		landlock.PathAccess(toWrite, n.Write...).IgnoreIfMissing(),
-	}
-	cfg, err := landlock.NewConfig(landlock.AccessFSSet(everything), landlock.AccessNetSet(ll.AccessNetBindTCP))
+	cfg, err := landlock.NewConfig(files, net, scopes)
 	if err != nil {
 		return 0, fmt.Errorf("landlock: %w", err)
 	}

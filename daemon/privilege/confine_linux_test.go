@@ -81,6 +81,18 @@ func confined(t *testing.T, needs, dir string, attr *syscall.SysProcAttr) ([]str
 	cmd.Env = append(os.Environ(), child+"="+needs, "PRIVILEGE_TEST_DIR="+dir)
 	cmd.SysProcAttr = attr
 	cmd.Stderr = os.Stderr
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	cmd.ExtraFiles = []*os.File{null}
+	there, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { there.Close() })
+	cmd.Env = append(cmd.Env, "PRIVILEGE_TEST_TCP="+there.Addr().String())
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -112,10 +124,17 @@ func TestConfineChild(t *testing.T) {
 		t.Skip("only for other tests")
 	}
 	threads() // that exist before
-	got, err := Confine(Needs{
+	n := Needs{
 		SetTime: strings.Contains(needs, "time"), Bind: strings.Contains(needs, "bind"),
 		Read: []string{filepath.Join(dir, "read"), filepath.Join(dir, "missing")}, Write: []string{filepath.Join(dir, "write")},
-	})
+	}
+	if strings.Contains(needs, "execute") {
+		n.Execute = []string{"/proc/self/exe"}
+	}
+	got, err := Confine(n)
+	if err == nil && strings.Contains(needs, "isolate") {
+		got, err = Isolate()
+	}
 	fmt.Printf("left %v %v\n", got.Capabilities, err)
 	fmt.Printf("landlock %d\n", got.Landlock)
 	say := func(what string, err error) {
@@ -134,6 +153,20 @@ func TestConfineChild(t *testing.T) {
 	say("write outside", write("other"))
 	say("system", func() error { _, err := os.ReadFile("/etc/hosts"); return err }())
 	say("execute", exec.Command("/bin/true").Run())
+	self := exec.Command("/proc/self/exe", "-test.run=^$")
+	null := os.NewFile(3, "null")
+	self.Stdin, self.Stdout, self.Stderr = null, null, null
+	say("execute itself", self.Run())
+	say("signal", syscall.Kill(os.Getppid(), 0))
+	dumpable, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	fmt.Printf("dumpable: %d %v\n", dumpable, err)
+	say("connect", func() error {
+		c, err := net.Dial("tcp", os.Getenv("PRIVILEGE_TEST_TCP"))
+		if err == nil {
+			c.Close()
+		}
+		return err
+	}())
 	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", filepath.Join(dir, "write/socket"))
 	say("unix socket", err)
 	if err == nil {
@@ -242,16 +275,55 @@ func TestCapabilitiesOfEveryThread(t *testing.T) {
 	}
 }
 
+const denied, allowed = "permission denied", "<nil>"
+
 // Files outside are out of reach, even for root, and nothing is executed.
 func TestFilesOutsideAreOutOfReach(t *testing.T) {
 	lines, _ := confined(t, "nothing", grounds(t), nil)
+	wantLines(t, lines, map[string]string{
+		"read inside": allowed, "write inside": allowed, "rename inside": allowed, "system": allowed, "unix socket": allowed, "udp": allowed,
+		"read outside": denied, "write outside": denied, "write to what may be read": denied,
+		"execute": denied, "execute itself": denied, "listen": denied, "udp 999": denied, "connect": allowed, "signal": allowed, "dumpable": "1 <nil>",
+	})
+}
+
+// A program that may start itself can start nothing else.
+func TestOneProgramMayBeStarted(t *testing.T) {
+	lines, _ := confined(t, "execute", grounds(t), nil)
+	wantLines(t, lines, map[string]string{
+		"read inside": allowed, "write inside": allowed, "rename inside": allowed, "system": allowed, "unix socket": allowed, "udp": allowed,
+		"read outside": denied, "write outside": denied, "write to what may be read": denied,
+		"execute": denied, "execute itself": allowed, "listen": denied, "udp 999": denied, "connect": allowed, "signal": allowed, "dumpable": "1 <nil>",
+	})
+}
+
+// Isolated, there is nothing left to reach, though a parent that was confined
+// itself allowed it to itself.
+func TestIsolation(t *testing.T) {
+	lines, pid := confined(t, "execute isolate", grounds(t), nil)
+	want := map[string]string{
+		"read inside": denied, "write inside": denied, "rename inside": "no such file or directory", "system": denied, "unix socket": denied, "udp": allowed,
+		"read outside": denied, "write outside": denied, "write to what may be read": denied,
+		"execute": denied, "execute itself": denied, "listen": denied, "udp 999": denied, "connect": denied, "signal": "operation not permitted", "dumpable": "0 <nil>",
+	}
+	if slices.ContainsFunc(lines, func(l string) bool { // scopes are of version 6
+		return slices.Contains([]string{"landlock 1", "landlock 2", "landlock 3", "landlock 4", "landlock 5"}, l)
+	}) {
+		want["signal"] = allowed
+	}
+	wantLines(t, lines, want)
+	for _, got := range statuses(t, pid, "CapEff") {
+		if got != strings.Repeat("0", 16) {
+			t.Errorf("CapEff is %s in a thread", got)
+		}
+	}
+}
+
+// wantLines compares what a confined process says that it can do.
+func wantLines(t *testing.T, lines []string, want map[string]string) {
+	t.Helper()
 	if slices.Contains(lines, "landlock 0") {
 		t.Skip("the kernel has no Landlock")
-	}
-	want := map[string]string{
-		"read inside": "<nil>", "write inside": "<nil>", "rename inside": "<nil>", "system": "<nil>", "unix socket": "<nil>", "udp": "<nil>",
-		"read outside": "permission denied", "write outside": "permission denied", "write to what may be read": "permission denied",
-		"execute": "permission denied", "listen": "permission denied", "udp 999": "permission denied",
 	}
 	for _, line := range lines[2:] {
 		what, got, _ := strings.Cut(line, ": ")

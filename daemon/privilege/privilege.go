@@ -22,6 +22,8 @@ type Needs struct {
 	// Write are the directories in which files and sockets are made,
 	// replaced and removed.
 	Write []string
+	// Execute are the programs that may be started.
+	Execute []string
 }
 
 // Result is what was given up.

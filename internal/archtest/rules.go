@@ -64,11 +64,12 @@ var Rooms = []Rule{
 	{Package: "internal/jsonschema"},
 	{Package: "daemon/control", Internal: []string{"daemon/observe"}},
 	{Package: "daemon/history", Internal: []string{"proto", "proto/engine", "proto/kalman"}},
+	{Package: "daemon/apart", Internal: []string{"daemon/privilege", "nts", "nts/ke", "proto/aead", "proto/cookie"}},
 	{Package: "internal/version"},
 	{Package: "internal/cli"},
 	{Package: "internal/configfile", Internal: []string{"daemon/config", "internal/cli"}},
 	{Package: "daemon", Internal: []string{
-		"clock", "daemon/assemble", "daemon/config", "daemon/control", "daemon/history", "daemon/netio", "daemon/observe", "daemon/serve", "daemon/state",
+		"clock", "daemon/apart", "daemon/assemble", "daemon/config", "daemon/control", "daemon/history", "daemon/netio", "daemon/observe", "daemon/serve", "daemon/state",
 		"nts", "nts/ke", "nts/lookup", "proto/...", "internal/cli", "internal/version",
 	}},
 	{Package: "cmd", Internal: []string{"daemon/config", "daemon/history", "daemon/observe", "internal/jsonschema"}},

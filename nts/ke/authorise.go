@@ -30,6 +30,20 @@ func NewAuthoriser(tokens []string, leaves []*x509.Certificate) *Authoriser {
 	return a
 }
 
+// AuthoriserOf makes an Authoriser of SHA-256 digests of tokens and of
+// certificates, as Digests gives them: it need not know the tokens.
+func AuthoriserOf(tokens, leaves [][sha256.Size]byte) *Authoriser {
+	return &Authoriser{tokens: tokens, leaves: leaves}
+}
+
+// Digests are those by which the pools are known.
+func (a *Authoriser) Digests() (tokens, leaves [][sha256.Size]byte) {
+	if a == nil {
+		return nil, nil
+	}
+	return a.tokens, a.leaves
+}
+
 // WantsCertificates reports whether clients should be asked for a certificate.
 func (a *Authoriser) WantsCertificates() bool { return a != nil && len(a.leaves) > 0 }
 

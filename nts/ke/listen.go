@@ -11,12 +11,16 @@ import (
 // of which a key exchange has no use. And of an IPv4 address it would make an
 // IPv6 socket that takes both, so that 0.0.0.0 opened IPv6 as well. Connections
 // have deadlines and need no probes of TCP's, which are four system calls each.
-func Listen(ctx context.Context, addr string) (net.Listener, error) {
+func Listen(ctx context.Context, addr string) (*net.TCPListener, error) {
 	lc := net.ListenConfig{KeepAlive: -1}
 	lc.SetMultipathTCP(false)
 	network := "tcp"
 	if a, err := netip.ParseAddrPort(addr); err == nil && a.Addr().Is4() {
 		network = "tcp4"
 	}
-	return lc.Listen(ctx, network, addr)
+	l, err := lc.Listen(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.TCPListener), nil
 }

@@ -45,6 +45,11 @@ func NewKey(a Algorithm, key []byte) (*Key, error) {
 	return &k, nil
 }
 
+// Clear overwrites the key, but for what package crypto/aes keeps of it where
+// this package has no instructions of its own. Nobody may be using the key, and
+// it is of no use any more.
+func (k *Key) Clear() { *k = Key{} }
+
 // set prepares a key in place. The first half is for S2V, the second for CTR
 // (RFC 5297 section 2.6).
 func (k *Key) set(a Algorithm, key []byte, w *work) error {

@@ -1,12 +1,17 @@
 package cookie
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 
 	"github.com/ntpd-go/ntpd-go/proto/aead"
 )
+
+// ErrKey is returned for octets that are no marshalled Sealer.
+var ErrKey = errors.New("cookie: not a sealing key")
 
 // MaxKeys is the greatest number of keys in a Keyset: the newest and up to
 // MaxKeys−1 stale ones. At one rotation a day it is eleven years of keys.
@@ -85,6 +90,39 @@ type Sealer struct {
 // Newest returns the sealing half of the set.
 func (k *Keyset) Newest() Sealer {
 	return Sealer{id: k.primary + k.offset, aead: k.keys[k.primary].aead}
+}
+
+// sealerLen is the length of a marshalled Sealer in octets.
+const sealerLen = 4 + keyLen
+
+// MarshalNewest encodes Newest for ParseSealer, and nothing else of the set:
+//
+//	|                       Key Identifier (4)                      |
+//	.                            Key (64)                           .
+func (k *Keyset) MarshalNewest() []byte {
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, sealerLen), k.primary+k.offset)
+	return append(b, k.keys[k.primary].raw[:]...)
+}
+
+// ParseSealer decodes what MarshalNewest encoded, into memory of its own. The
+// error is ErrKey.
+func ParseSealer(b []byte) (Sealer, error) {
+	if len(b) != sealerLen || [keyLen]byte(b[4:]) == [keyLen]byte{} {
+		return Sealer{}, fmt.Errorf("%w: %d octets", ErrKey, len(b))
+	}
+	key, err := aead.NewKey(aead.AESSIVCMAC512, b[4:])
+	if err != nil {
+		return Sealer{}, err
+	}
+	return Sealer{id: binary.BigEndian.Uint32(b), aead: key}, nil
+}
+
+// Clear overwrites the key, as far as it is in memory of this package. Nobody
+// may be sealing with it or seal with it again. The zero Sealer has none.
+func (s Sealer) Clear() {
+	if s.aead != nil {
+		s.aead.Clear()
+	}
 }
 
 // Seal appends a cookie to dst. nonce has NonceLen octets, fresh from a

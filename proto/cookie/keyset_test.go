@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -317,6 +318,37 @@ func TestLenOfUnknownAlgorithm(t *testing.T) {
 	for a, want := range map[aead.Algorithm]int{15: 104, 17: 168, 30: 0, 0: 0} {
 		if got := Len(a); got != want {
 			t.Errorf("a cookie of %v has %d octets, want %d", a, got, want)
+		}
+	}
+}
+
+// A process that only seals is handed one key, and seals as the set does, until
+// it is told to forget the key.
+func TestASealerTravelsAlone(t *testing.T) {
+	r := entropy(1)
+	k := mustRotate(t, mustKeyset(t, r), r, 7)
+	b := k.MarshalNewest()
+	if whole := k.Marshal(0); len(b) != 68 || !bytes.Equal(b[4:], whole[len(whole)-64:]) {
+		t.Fatalf("%x is not the newest key", b)
+	}
+	s, err := ParseSealer(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(b) // nothing is kept of it
+	nonce := bytes.Repeat([]byte{7}, NonceLen)
+	got, err := s.Seal(nil, contents256, nonce)
+	if want := mustSeal(t, k, contents256, 7); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%x, %v; want %x", got, err, want)
+	}
+	s.Clear()
+	if !reflect.DeepEqual(s.aead, new(aead.Key)) {
+		t.Error("the key is still there")
+	}
+	Sealer{}.Clear() // has none
+	for _, bad := range [][]byte{nil, make([]byte, 67), make([]byte, 68), make([]byte, 69), k.MarshalNewest()[1:]} {
+		if _, err := ParseSealer(bad); !errors.Is(err, ErrKey) {
+			t.Errorf("%x: %v", bad, err)
 		}
 	}
 }

@@ -38,7 +38,7 @@ var scenarios = []scenario{
 	{"calm", "plain NTP, 20,000 requests a second", with(packets, "-rate=20000"), []string{"ours", "ours-software", "chrony", "ntpd-rs", "ntpsec"}, "123", "123"},
 	{"nts", "NTS, one cookie out and one back", with(packets, "-nts"), []string{"ours", "ours-software", "ours-two", "chrony", "ntpd-rs", "ntpsec"}, "123", "123"},
 	{"nts8", "NTS, eight cookies asked for", with(packets, "-nts", "-placeholders=7"), []string{"ours", "ours-software", "ours-two", "chrony", "ntpd-rs", "ntpsec"}, "123", "123"},
-	{"ke", "key exchange, ECDSA P-256 and X25519", exchanges, []string{"ours", "chrony", "ntpd-rs", "ntpsec", "tls"}, "4460", "4460"},
+	{"ke", "key exchange, ECDSA P-256 and X25519", exchanges, []string{"ours", "ours-one", "chrony", "ntpd-rs", "ntpsec", "tls"}, "4460", "4460"},
 	{"ke-mlkem", "key exchange, ECDSA P-256 and X25519MLKEM768", with(exchanges, "-group=mlkem"), []string{"ours", "tls"}, "4460", "4460"},
 	{"ke-rsa", "key exchange, RSA-2048 and X25519", exchanges, []string{"ours", "tls"}, "4461", "4461"},
 }

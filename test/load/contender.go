@@ -111,7 +111,7 @@ func (c *contender) certificates() error {
 
 func (c *contender) launch(o *order) error {
 	switch c.name {
-	case "ours", "ours-software", "ours-two":
+	case "ours", "ours-software", "ours-two", "ours-one":
 		return c.launchOurs(o)
 	case "floor":
 		program, err := buildFloor(c.host.Dir)
@@ -139,7 +139,7 @@ func (c *contender) launch(o *order) error {
 	case "ntpsec":
 		return c.launchPeer(ntpsecConfig, "ntpd", "-n", "-c", "/run/lab/server.conf")
 	default:
-		return fmt.Errorf("unknown server: ours, ours-software, ours-two, chrony, ntpd-rs, ntpsec, floor or tls")
+		return fmt.Errorf("unknown server: ours, ours-software, ours-two, ours-one, chrony, ntpd-rs, ntpsec, floor or tls")
 	}
 }
 
@@ -159,8 +159,11 @@ func (c *contender) launchOurs(o *order) error {
 	}
 	c.program = []string{program}
 	args := []string{program, "-c", "/run/lab/server.conf"}
-	if c.name == "ours-software" {
+	switch c.name {
+	case "ours-software":
 		args = append(args, "--no-clock")
+	case "ours-one":
+		args = append(args, "--one-process")
 	}
 	return c.run("", isUp, args...)
 }
