@@ -22,7 +22,7 @@ const (
 
 // timeout is how long to wait for a server.
 func (f *fault) timeout() time.Duration {
-	if f.silent || f.maxLength > 0 || f.dropNTS || f.wrongOrigin || f.garbage {
+	if f.silent || f.maxLength > 0 || f.dropNTS || f.wrongOrigin || f.garbage || f.echo {
 		return quick
 	}
 	return patient
