@@ -14,6 +14,12 @@ mode = "pool"
 address = "pool.test"
 count = 3
 ignore = ["192.0.2.1"]
+[[source]]
+mode = "server"
+address = "b.test"
+proxy = "proxy.test"
+proxy-user = "somebody"
+proxy_password = "opensesame"
 [source-defaults]
 poll-interval-limits = { min = 5, max = 9 }
 [synchronization]
@@ -34,7 +40,7 @@ log-path = "/var/log/ntp"
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{"hunter2", "router", "token", "key.pem", "/var", "4460"} {
+	for _, secret := range []string{"hunter2", "opensesame", "router", "token", "key.pem", "/var", "4460"} {
 		if strings.Contains(string(part), secret) {
 			t.Errorf("%s is in\n%s", secret, part)
 		}
@@ -42,7 +48,7 @@ log-path = "/var/log/ntp"
 	parse := func(b []byte) ([]Source, Synchronization, Problems) {
 		c, problems := Parse("ntp.toml", b)
 		for i := range c.Sources {
-			c.Sources[i].Table = Table{}
+			c.Sources[i].Table, c.Sources[i].Proxy.Password = Table{}, Secret{}
 		}
 		c.Synchronization.Table, c.Synchronization.Algorithm.Table = Table{}, Table{}
 		return c.Sources, c.Synchronization, problems
@@ -57,5 +63,29 @@ log-path = "/var/log/ntp"
 	}
 	if _, err := ClientPart([]byte("x =")); err == nil || !strings.Contains(err.Error(), "cannot be reduced") {
 		t.Error(err)
+	}
+}
+
+// A secret that is added to what sources or the filter know must be concealed.
+func TestClientPartKnowsAllSecrets(t *testing.T) {
+	n := 0
+	var count func(reflect.Type)
+	count = func(typ reflect.Type) {
+		switch {
+		case typ == reflect.TypeFor[Secret]():
+			n++
+		case typ.Kind() == reflect.Struct && typ != reflect.TypeFor[Table]():
+			for f := range typ.Fields() {
+				count(f.Type)
+			}
+		case typ.Kind() == reflect.Slice || typ.Kind() == reflect.Pointer:
+			count(typ.Elem())
+		}
+	}
+	count(reflect.TypeFor[Source]())
+	count(reflect.TypeFor[SourceDefaults]())
+	count(reflect.TypeFor[Synchronization]())
+	if n != len(clientSecrets) {
+		t.Errorf("%d secrets, %d are concealed", n, len(clientSecrets))
 	}
 }
