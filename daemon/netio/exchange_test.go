@@ -125,6 +125,28 @@ func TestExchangeHasAPortOfItsOwn(t *testing.T) {
 	}
 }
 
+// RFC 9109 section 4: "a client SHOULD use a randomized source port". Ports one
+// after another, or at any other distance that repeats, could be foretold.
+func TestRFC9109Section4PortsAreRandom(t *testing.T) {
+	_, to := listen(t, "127.0.0.1")
+	const n = 64
+	distances, last, least, most := map[int]int{}, 0, 1<<16, 0
+	for range n {
+		x := dial(t, to, make(chan Result))
+		port := int(x.Local().Port())
+		distances[port-last]++
+		last, least, most = port, min(least, port), max(most, port)
+	}
+	for d, times := range distances {
+		if times > n/8 {
+			t.Errorf("%d of %d ports have the distance %d to the one before", times, n, d)
+		}
+	}
+	if most-least < 4096 {
+		t.Errorf("%d ports are all from %d to %d", n, least, most)
+	}
+}
+
 func TestExchangeHearsItsServerOnly(t *testing.T) {
 	server, to := listen(t, "127.0.0.1")
 	stranger, _ := listen(t, "127.0.0.1")
