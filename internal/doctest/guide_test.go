@@ -34,7 +34,7 @@ func follow(t *testing.T) string {
 		case "ini":
 			write(t, dir, "ntp.test.ext", b.Text)
 		case "toml":
-			write(t, dir, []string{"server.toml", "client.toml"}[toml], b.Text)
+			write(t, dir, []string{"server.toml", "client.toml", "proxied.toml"}[toml], b.Text)
 			toml++
 		case "sh":
 			for _, c := range b.Commands() {
