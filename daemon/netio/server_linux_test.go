@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ntpd-go/ntpd-go/internal/testns"
 	"github.com/ntpd-go/ntpd-go/proto"
 )
 
@@ -393,7 +394,7 @@ func setMTU(t *testing.T, name string, mtu uint32) {
 // TestServerFragments: a response may be as long as its request, which may be
 // longer than the packets of the interface.
 func TestServerFragments(t *testing.T) {
-	if ownNetwork(t) {
+	if !testns.Inside(t, testns.Network, 0) {
 		return
 	}
 	setUp(t, "lo")

@@ -4,46 +4,19 @@ import (
 	"context"
 	"encoding/binary"
 	"net/netip"
-	"os"
-	"os/exec"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ntpd-go/ntpd-go/internal/testns"
 )
-
-// inNamespace says to a test that it runs in a network of its own.
-const inNamespace = "NETIO_TEST_IN_NAMESPACE"
-
-// ownNetwork runs the test that calls it again in a network namespace of its
-// own, and returns false there.
-func ownNetwork(t *testing.T) bool {
-	if os.Getenv(inNamespace) != "" {
-		return false
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), inNamespace+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWNET | syscall.CLONE_NEWUSER,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
-	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState == nil {
-		t.Skipf("no network namespace here: %v", err)
-	}
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-	return true
-}
 
 // TestWatchHearsTheKernel gives the loopback device of an empty network an
 // address and a default route.
 func TestWatchHearsTheKernel(t *testing.T) {
-	if ownNetwork(t) {
+	if !testns.Inside(t, testns.Network, 0) {
 		return
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -3,44 +3,13 @@ package serve
 import (
 	"context"
 	"net/netip"
-	"os"
-	"os/exec"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ntpd-go/ntpd-go/internal/testns"
 )
-
-// inside marks the test binary that runs in a network namespace of its own.
-const inside = "SERVE_TEST_NAMESPACE"
-
-// namespace runs the test again in a new network namespace, as a user without
-// rights outside, and returns false there; it returns true in the parent. uid is
-// who the test is inside.
-func namespace(t *testing.T, uid int) (parent bool) {
-	t.Helper()
-	if os.Getenv(inside) != "" {
-		return false
-	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), inside+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: os.Getgid(), Size: 1}},
-	}
-	out, err := cmd.CombinedOutput()
-	if len(out) == 0 && err != nil {
-		t.Skipf("no namespaces here: %v", err)
-	}
-	t.Logf("%s", out)
-	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
-		t.Errorf("inside: %v", err)
-	}
-	return true
-}
 
 // give sets the address of the loopback interface, as "ip address add" does,
 // and brings it up.
@@ -73,7 +42,7 @@ func give(t *testing.T, name, addr string) {
 // TestAbsentAddressIsWaitedFor: it is said once, others are served meanwhile,
 // and it is served as soon as it is there.
 func TestAbsentAddressIsWaitedFor(t *testing.T) {
-	if namespace(t, 0) {
+	if !testns.Inside(t, testns.Network, 0) {
 		return
 	}
 	give(t, "lo", "127.0.0.1")
@@ -123,7 +92,7 @@ func TestWaitingIsSaidOnce(t *testing.T) {
 
 // TestPermission: port 123 is not for everyone.
 func TestPermission(t *testing.T) {
-	if namespace(t, 1000) {
+	if !testns.Inside(t, testns.Network, 1000) {
 		return
 	}
 	err := New(config(t, realtime{}, listening("0.0.0.0:123"))).Listen()

@@ -4,40 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/ntpd-go/ntpd-go/internal/testns"
 )
-
-// mounted is set in the environment of a test binary that runs in a mount
-// namespace of its own.
-const mounted = "STATE_TEST_MOUNTED"
-
-// inside runs the test once more in a mount namespace of its own, where it may
-// mount what it likes. It reports whether it is there.
-func inside(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(mounted) != "" {
-		return true
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), mounted+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
-	out, err := cmd.CombinedOutput()
-	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) || bytes.Contains(out, []byte("no mounts here")) {
-		t.Skipf("no namespaces here: %v", err)
-	}
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-	return false
-}
 
 // tiny mounts a file system of 64 KiB in memory.
 func tiny(t *testing.T) string {
@@ -75,7 +48,7 @@ func fillDisk(t *testing.T, dir string) string {
 // TestAFullDiskLosesNothing: the old content stays, the error says so in one
 // line, and once there is room again the next write succeeds.
 func TestAFullDiskLosesNothing(t *testing.T) {
-	if !inside(t) {
+	if !testns.Inside(t, testns.Mounts, 0) {
 		return
 	}
 	dir := tiny(t)
@@ -111,7 +84,7 @@ func TestAFullDiskLosesNothing(t *testing.T) {
 
 // TestAReadOnlyFileSystemLosesNothing: not even for root.
 func TestAReadOnlyFileSystemLosesNothing(t *testing.T) {
-	if !inside(t) {
+	if !testns.Inside(t, testns.Mounts, 0) {
 		return
 	}
 	dir := tiny(t)

@@ -90,6 +90,7 @@ var Rooms = []Rule{
 	{Package: "internal/testcert", Testing: true},
 	{Package: "internal/testgeo", Testing: true},
 	{Package: "internal/testlog"},
+	{Package: "internal/testns", Testing: true},
 	{Package: "internal/testsocks", Testing: true},
 	{Package: "internal/testdns", Testing: true, Internal: []string{"proto/srv"}},
 	{Package: "internal/sim", Internal: []string{"daemon/assemble", "daemon/config", "proto/..."}},
