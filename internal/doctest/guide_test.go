@@ -77,7 +77,7 @@ func TestGuideMakesWhatItPromises(t *testing.T) {
 		t.Errorf("warnings: %q", pair.Warnings)
 	}
 	bin := build(t, "ntp-ctl")
-	for _, name := range []string{"server.toml", "client.toml"} {
+	for _, name := range []string{"server.toml", "client.toml", "proxied.toml"} {
 		if out := shell(t, dir, bin+"/ntp-ctl validate -c "+name+" 2>&1"); out != "Config looks good\n" {
 			t.Errorf("validate %s: %s", name, out)
 		}

@@ -2,6 +2,7 @@ package ke
 
 import (
 	"context"
+	"crypto"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -98,6 +99,64 @@ func TestTurnsEndInTime(t *testing.T) {
 			t.Errorf("%d are free", turns.free)
 		}
 	})
+}
+
+// Who waits for long keeps others of the same network out at the door, and nobody
+// else.
+func TestLateNetworkIsKeptOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := NewFair(nil, 1000, nil)
+		f.Turns = NewTurns(1, time.Minute)
+		if err := f.Turns.take(network(1)); err != nil {
+			t.Fatal(err)
+		}
+		go func() { _ = f.Turns.take(network(1)) }()
+		synctest.Wait()
+		if !f.admit(network(1)) {
+			t.Error("kept out at once")
+		}
+		time.Sleep(lateAfter + 1)
+		if f.admit(network(1)) || !f.admit(network(2)) {
+			t.Error("the wrong network is kept out")
+		}
+		f.Turns.pass()
+		synctest.Wait()
+		if !f.admit(network(1)) {
+			t.Error("kept out after its turn")
+		}
+	})
+}
+
+// A handshake that fails before anything is written gives its turn back.
+func TestFailedHandshakeGivesItsTurnBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, ca, turns, outcomes := costly(t, 0, time.Second, func(c *tls.Config) {
+			leaf := testcert.SelfSigned(t, []string{"192.0.2.1"}).TLS
+			leaf.PrivateKey = broken{leaf.PrivateKey.(crypto.Signer)}
+			c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &leaf, nil }
+		})
+		conn, err := n.Dial(t.Context(), "tcp", serverAddr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := shake(conn, ca); err == nil {
+			t.Error("a key that does not sign made a handshake")
+		}
+		if k := <-outcomes; k != HandshakeFailed {
+			t.Errorf("the outcome is %v", k)
+		}
+		synctest.Wait()
+		if turns.free != 1 {
+			t.Errorf("%d turns are left", turns.free)
+		}
+	})
+}
+
+// broken is a key that does not sign.
+type broken struct{ crypto.Signer }
+
+func (broken) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errors.New("the key is away")
 }
 
 // costly is a front whose handshakes cost a time of computation, of which it does

@@ -36,7 +36,7 @@ func TestCase30ManyColdClients(t *testing.T) {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.most > inFlight+1 {
+		if s.most > 5 { // "few": some sources allow no more; one is for the question
 			t.Errorf("%d connections at once", s.most)
 		}
 	})
