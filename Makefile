@@ -76,6 +76,10 @@ contention: ## show what two workers of the NTP server wait for (mutex and block
 	@d=$$(mktemp -d) && $(GO) test -run '^$$' -bench Workers -benchtime 3s -o $$d/test -mutexprofile $$d/mutex -blockprofile $$d/block ./daemon/serve && \
 	for p in mutex block; do echo "-- $$p"; $(GO) tool pprof -top -nodecount=20 $$d/test $$d/$$p 2>/dev/null; done; rm -rf $$d
 
+.PHONY: replay
+replay: ## replay FILE, a recording of ntp-daemon --record, and say whether today's engine does the same
+	$(GO) run ./test/accuracy -replay '$(FILE)'
+
 soak-server: build ## load the server for ten minutes while keys rotate and the configuration is read anew
 	$(GO) run ./test/load -soak 10m
 

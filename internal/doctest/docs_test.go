@@ -99,6 +99,8 @@ var proofs = map[string]string{
 	"nts-pool-ke validate -c pool.toml":                                   "pool_guide_test.go",
 	"sudo nts-pool-ke -c pool.toml":                                       "pool_guide_test.go",
 	"nts-pool-ke member-token -c front.toml time1.example.org 4460":       "cmd/pool_operation_test.go",
+	"ntp-daemon -c ntp.toml --record run.rec":                             "test/accuracy/record_test.go",
+	"make replay FILE=run.rec":                                            "test/accuracy/record_test.go",
 	"nts-pool-ke srv-zone -c pool.toml --all --name members.example.org":  "cmd/pool_operation_test.go",
 }
 

@@ -196,6 +196,9 @@ observation-path = ""
 	if err != nil || got.Differs != nil || got.End != "the daemon ended" {
 		t.Fatalf("%v, %+v", err, got)
 	}
+	if err := run([]string{"-replay", file}); err != nil {
+		t.Error(err)
+	}
 	if got.Result.Steps == 0 {
 		t.Error("a clock that is 300 ms wrong was not stepped")
 	}
