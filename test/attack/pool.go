@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -47,7 +46,7 @@ func pooled(t *scene.Trial, hostile func(c *tls.Conn), wrapper ...string) (*lab.
 
 // startPool starts the pool and waits for the first client with keys that work.
 func startPool(t *scene.Trial, h *lab.Host, wrapper ...string) *lab.Process {
-	file := t.Write(h, "pool.toml", `[nts-pool-ke-server]
+	p := t.Pool(h, `[nts-pool-ke-server]
 listen = "127.0.0.4:4460"
 certificate-authority-path = "/run/lab/ca.pem"
 certificate-chain-path = "/run/lab/pool.chain.pem"
@@ -57,9 +56,7 @@ key-exchange-servers = [
     { domain = "server.test", port = 4460 },
     { domain = "second.test", port = 4460 },
 ]
-`)
-	p, err := h.Start(lab.Program{Args: append(wrapper, filepath.Join(t.Bin, "nts-pool-ke"), "-c", file), Log: "pool.log"})
-	t.Check(err)
+`, wrapper...)
 	var s *scene.Session
 	t.Eventually(20*time.Second, func() error {
 		if ended, err := p.Exited(); ended {

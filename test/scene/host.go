@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -82,10 +83,10 @@ func (t *Trial) DaemonBehind(h *lab.Host, wrapper []string, name, text string, a
 	return d
 }
 
-// Pool starts an nts-pool-ke.
-func (t *Trial) Pool(h *lab.Host, text string) *lab.Process {
+// Pool starts an nts-pool-ke, by way of another program if there is one, which executes its arguments.
+func (t *Trial) Pool(h *lab.Host, text string, wrapper ...string) *lab.Process {
 	file := t.Write(h, "pool.toml", text)
-	p, err := h.Start(lab.Program{Args: []string{filepath.Join(t.Bin, "nts-pool-ke"), "-c", file}, Log: "pool.log"})
+	p, err := h.Start(lab.Program{Args: append(slices.Clone(wrapper), filepath.Join(t.Bin, "nts-pool-ke"), "-c", file), Log: "pool.log"})
 	t.Check(err)
 	return p
 }
