@@ -18,8 +18,11 @@ help: ## list the targets
 build: ## build the commands into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/ $(COMMANDS:%=./cmd/%)
 
-install: build ## install the commands into /usr/local/bin
-	install -m 755 $(COMMANDS:%=$(BIN)/%) /usr/local/bin/
+PREFIX ?= /usr/local
+install: build ## install the commands and their manual pages below PREFIX (default /usr/local)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 755 $(COMMANDS:%=$(BIN)/%) $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(COMMANDS:%=docs/man/%.8) $(DESTDIR)$(PREFIX)/share/man/man8/
 
 demo: build ## watch a client find two servers through a pool and synchronise
 	$(GO) run ./test/demo

@@ -61,6 +61,7 @@ func Measure(ctx context.Context, cfg *config.Config, log *slog.Logger, progress
 		clock: own, now: func() (proto.Now, error) { return clock.Read(own) }, log: log,
 		lookup: netio.Resolver{Proxies: proxies}.Lookup, locate: locator(systemResolvers), exchange: exchanger(&held, proxies), proxies: proxies,
 		publish: func(engine.Snapshot) {}, observe: m.observe, save: func(engine.State) error { return nil },
+		slewing: func(float64) {}, // a kill undoes itself: the clock is our own
 	}, engineConfig, engine.State{}, rand.Reader)
 	if err != nil {
 		return Measured{}, err

@@ -18,8 +18,9 @@ func acceptStepCommand(f *flags) *cobra.Command {
 		Long: `Let the steps of the clock so far not count against accumulated-step-panic-threshold. Where the daemon has stopped
 because of it, the file that remembers the steps (state-path) is changed, and the daemon can be started again. Look at the
 clock first: the limit was exceeded for some reason.`,
-		Args: cli.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return acceptStep(cmd, f) },
+		Example: "  ntp-ctl accept-step",
+		Args:    cli.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return acceptStep(cmd, f) },
 	}
 }
 

@@ -60,8 +60,9 @@ func reloadCommand(f *flags) *cobra.Command {
 
 Sources that stay the same keep their servers and what is known of them; open connections go on. When anything is wrong,
 everything stays as it was and the reasons are said. What takes a restart is named.`,
-		Args: cli.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return tell(cmd, f, control.Request{Verb: control.Reload}) },
+		Example: "  ntp-ctl reload",
+		Args:    cli.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return tell(cmd, f, control.Request{Verb: control.Reload}) },
 	}
 }
 
@@ -73,9 +74,10 @@ func keysCommand(f *flags) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(&cobra.Command{
-		Use:   "rotate",
-		Short: "Seal new cookies with a new key; old cookies stay good for stale-key-count renewals",
-		Args:  cli.NoArgs,
+		Use:     "rotate",
+		Short:   "Seal new cookies with a new key; old cookies stay good for stale-key-count renewals",
+		Example: "  ntp-ctl keys rotate",
+		Args:    cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return tell(cmd, f, control.Request{Verb: control.KeysRotate})
 		},

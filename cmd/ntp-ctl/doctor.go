@@ -19,8 +19,9 @@ func doctorCommand(f *flags) *cobra.Command {
 	var asJSON bool
 	var bundle string
 	cmd := &cobra.Command{
-		Use:   "doctor",
-		Short: "Find out why the clock is not synchronised",
+		Use:     "doctor",
+		Short:   "Find out why the clock is not synchronised",
+		Example: "  ntp-ctl doctor\n  ntp-ctl doctor --bundle report.tar.gz",
 		Long: "Check this machine, the configuration, the network and the sources, and say of each what was measured, what it ought to be and\n" +
 			"how to mend it. Causes come before what follows from them. Nothing is changed, and the daemon need not run.\n\n" +
 			"Exit codes: 0 all OK, 1 warnings, 2 something failed, 3 the bundle could not be written.",

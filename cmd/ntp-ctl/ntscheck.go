@@ -13,8 +13,9 @@ func ntsCheckCommand() *cobra.Command {
 	n := &network{}
 	o := &probe.CheckOptions{Algorithms: true, Lengths: true}
 	cmd := &cobra.Command{
-		Use:   "nts-check HOST[:PORT]...",
-		Short: "Check NTS with key-exchange servers, step by step, without a daemon",
+		Use:     "nts-check HOST[:PORT]...",
+		Short:   "Check NTS with key-exchange servers, step by step, without a daemon",
+		Example: "  ntp-ctl nts-check time.example.org",
 		Long: "Check NTS with key-exchange servers: connection, certificate chain, application protocol, algorithms, cookies, then NTP\n" +
 			"without and with NTS in packets of several lengths. The first line of each server says in one sentence what is wrong.\n\n" +
 			"Exit codes: 0 all work, 1 something will not work for long or not always, 2 NTS does not work, 3 the check could not be made.",

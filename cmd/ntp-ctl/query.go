@@ -91,8 +91,9 @@ func queryCommand() *cobra.Command {
 	o := &probe.QueryOptions{}
 	var compare, pool bool
 	cmd := &cobra.Command{
-		Use:   "query HOST[:PORT]...",
-		Short: "Ask servers for the time once, without a daemon",
+		Use:     "query HOST[:PORT]...",
+		Short:   "Ask servers for the time once, without a daemon",
+		Example: "  ntp-ctl query --compare --count 4 time.example.org ntp1.example.net\n  ntp-ctl query --nts time.example.org",
 		Long: "Ask servers for the time and show how far this machine's clock is off. No daemon and no privilege is needed.\n\n" +
 			"Exit codes: 0 all answered, 1 some requests were lost or servers disagree, 2 a server gave no time, 3 the question could not be put.",
 		Args: someHosts,

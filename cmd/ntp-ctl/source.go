@@ -26,9 +26,10 @@ func sourceCommand(f *flags) *cobra.Command {
 func sourceListCommand(f *flags) *cobra.Command {
 	sf, asJSON := &screenFlags{}, false
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the configured sources, with what was added and removed since the start",
-		Args:  cli.NoArgs,
+		Use:     "list",
+		Short:   "List the configured sources, with what was added and removed since the start",
+		Example: "  ntp-ctl source list",
+		Args:    cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, err := command(f, control.Request{Verb: control.SourceList})
 			if err != nil {
@@ -119,9 +120,10 @@ func quote(s string) string {
 
 func sourceRemoveCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
-		Use:   "remove SOURCE",
-		Short: "Use a source no longer, until a restart",
-		Args:  exactly("one source, as source list names it", 1),
+		Use:     "remove SOURCE",
+		Short:   "Use a source no longer, until a restart",
+		Example: "  ntp-ctl source remove time.example.com",
+		Args:    exactly("one source, as source list names it", 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return tell(cmd, f, control.Request{Verb: control.SourceRemove, Source: args[0]})
 		},
@@ -130,8 +132,9 @@ func sourceRemoveCommand(f *flags) *cobra.Command {
 
 func sourceRefreshCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
-		Use:   "refresh [SOURCE]",
-		Short: "Ask a source, or all of them, at once, and look up again what does not answer",
+		Use:     "refresh [SOURCE]",
+		Short:   "Ask a source, or all of them, at once, and look up again what does not answer",
+		Example: "  ntp-ctl source refresh",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return cli.Exit(cli.Usage, fmt.Errorf("give one source or none (see %s --help)", cmd.CommandPath()))

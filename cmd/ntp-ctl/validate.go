@@ -15,10 +15,11 @@ import (
 
 func validateCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
-		Use:   "validate",
-		Short: "Check a configuration file and the files that it names",
-		Args:  cli.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return validate(cmd, f.config) },
+		Use:     "validate",
+		Short:   "Check a configuration file and the files that it names",
+		Example: "  ntp-ctl validate -c /etc/ntpd-rs/ntp.toml",
+		Args:    cli.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return validate(cmd, f.config) },
 	}
 }
 

@@ -38,10 +38,11 @@ type flags struct {
 func root() *cobra.Command {
 	f := &flags{}
 	cmd := &cobra.Command{
-		Use:   "ntp-daemon",
-		Short: "Synchronise the clock with NTP and NTS servers, and serve time to others",
-		Args:  cli.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return start(cmd.Context(), f) },
+		Use:     "ntp-daemon",
+		Short:   "Synchronise the clock with NTP and NTS servers, and serve time to others",
+		Example: "  ntp-daemon -c /etc/ntpd-rs/ntp.toml",
+		Args:    cli.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return start(cmd.Context(), f) },
 	}
 	fs := cmd.Flags()
 	fs.StringVarP(&f.config, "config", "c", "", "configuration file (default "+config.DefaultPath+")")

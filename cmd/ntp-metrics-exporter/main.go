@@ -20,7 +20,6 @@ import (
 
 func main() { os.Exit(cli.Run(root(), os.Args[1:], os.Stdout, os.Stderr)) }
 
-
 func root() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
@@ -28,8 +27,9 @@ func root() *cobra.Command {
 		Short: "Serve the daemon's metrics to Prometheus",
 		Long: `Serve what ntp-daemon says over its observation socket as metrics for Prometheus, at
 metrics-exporter-listen of [observability] (127.0.0.1:9975 unless written). SIGHUP opens log-path-metrics-exporter anew.`,
-		Args: cli.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(file) },
+		Example: "  ntp-metrics-exporter -c /etc/ntpd-rs/ntp.toml",
+		Args:    cli.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return run(file) },
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file of the daemon (default "+config.DefaultPath+")")
 	cli.Version(cmd, version.Release)

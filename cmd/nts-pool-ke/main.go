@@ -27,19 +27,21 @@ type flags struct {
 func root() *cobra.Command {
 	f := &flags{}
 	cmd := &cobra.Command{
-		Use:   "nts-pool-ke -c FILE",
-		Short: "Make many NTS servers look like one",
-		Args:  cli.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context()) },
+		Use:     "nts-pool-ke -c FILE",
+		Short:   "Make many NTS servers look like one",
+		Example: "  nts-pool-ke -c pool.toml",
+		Args:    cli.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context()) },
 	}
 	cmd.PersistentFlags().StringVarP(&f.config, "config", "c", "", "configuration file (pool.toml)")
 	cmd.Flags().StringVarP(&f.level, "log-level", "l", "", "trace, debug, info, warn or error, instead of the configured level")
 	cli.Version(cmd, version.Release)
 	cmd.AddCommand(&cobra.Command{
-		Use:   "validate -c FILE",
-		Short: "Check the configuration and all files that it names",
-		Args:  cli.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return f.validate(cmd) },
+		Use:     "validate -c FILE",
+		Short:   "Check the configuration and all files that it names",
+		Example: "  nts-pool-ke validate -c pool.toml",
+		Args:    cli.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return f.validate(cmd) },
 	})
 	cmd.AddCommand(zoneCommand(f), tokenCommand(f))
 	return cmd

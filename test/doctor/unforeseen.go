@@ -80,7 +80,7 @@ var unforeseen = []setup{
 		build: func(w *world, broken bool) error {
 			err := first(w.serve(nil), w.config("", threePlain()...))
 			if broken {
-				err = first(err, edit(w.client, "ntp.toml", "address = \"one", "addr = \"one"))
+				err = first(err, edit(w.client, "ntp.toml", "address = \"one", "adddress = \"one"))
 			}
 			return err
 		}},

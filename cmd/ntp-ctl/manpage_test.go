@@ -1,0 +1,20 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/ntpd-go/ntpd-go/internal/golden"
+	"github.com/ntpd-go/ntpd-go/internal/manpage"
+)
+
+// The manual page says what the command's help says.
+func TestManualPageIsUpToDate(t *testing.T) {
+	page := manpage.Write(root(), 8,
+		manpage.ExitStatus, manpage.Plugins, manpage.Part{Title: "FILES", Text: `  /etc/ntpd-rs/ntp.toml              configuration
+  /var/run/ntpd-rs/observe           what everybody may know
+  /var/run/ntpd-rs/observe-control   commands of root and of the daemon's user
+  /var/lib/ntpd-rs/clock.json        what the clock is known by at the next start`},
+		manpage.SeeAlso("ntp-daemon(8)", "nts-pool-ke(8)", "ntp-metrics-exporter(8)"),
+	)
+	golden.Compare(t, *update, "../../docs/man/ntp-ctl.8", page)
+}
