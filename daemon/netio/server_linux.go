@@ -39,7 +39,8 @@ type ServerSocket struct {
 }
 
 // Dropped is how many requests the kernel dropped for want of room in the
-// receive buffer, as it said with the latest request that followed; it wraps.
+// receive buffer, or because of Shed, as it said with the latest request that
+// followed; it wraps.
 func (s *ServerSocket) Dropped() uint32 { return s.dropped.Load() }
 
 // receiveBuffer is what a server socket asks for, in octets: room for a burst

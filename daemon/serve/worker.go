@@ -28,6 +28,7 @@ type worker struct {
 	keys      *atomic.Pointer[cookie.Keyset]
 	counters  *server.Counters
 	tally     *server.Tally
+	shed      shedder
 
 	batch    *netio.ServerBatch
 	verdicts [batchLen]server.Verdict
@@ -74,7 +75,24 @@ func (w *worker) serve() error {
 	}
 	w.flush()
 	w.remember(n, mono)
+	w.relieve(n, mono)
 	return nil
+}
+
+// relieve has the kernel refuse what the worker cannot keep up with. A kernel
+// that knows no filters goes on without.
+func (w *worker) relieve(n int, mono proto.Instant) {
+	for i := range n {
+		w.shed.count(w.batch.Datagram(i).From.Addr(), w.verdicts[i])
+	}
+	if !w.shed.decide(mono, w.socket.Dropped()) {
+		return
+	}
+	if w.shed.on {
+		_ = w.socket.Shed(w.shed.shed)
+		return
+	}
+	_ = w.socket.Unshed()
 }
 
 // remember counts who asked, when the answers have left.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,9 @@ func (s *hose) pour(rate float64, during time.Duration, next func(i int) (from [
 	begin := time.Now()
 	for k := range pourers {
 		all.Go(func() {
+			// A flood does not wait for its turn. The thread ends with this goroutine.
+			runtime.LockOSThread()
+			_ = unix.Setpriority(unix.PRIO_PROCESS, 0, -15)
 			batch := make([]ipv4.Message, pourBatch)
 			for sent := 0; ; {
 				elapsed := time.Since(begin)
