@@ -50,11 +50,17 @@ func run(args []string) error {
 	flags.BoolVar(&o.trace, "trace", false, "print what happens in each run")
 	flags.StringVar(&o.out, "out", "", "directory for tables and pictures")
 	recorded := flags.String("replay", "", "replay a recording of ntp-daemon --record, in place of scenarios")
+	free := flags.Bool("free", false, "with -replay: let today's engine steer a clock of its own with the recorded packets")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if *recorded != "" {
+	switch {
+	case *recorded != "" && *free:
+		return rerun(*recorded)
+	case *recorded != "":
 		return replay(*recorded)
+	case *free:
+		return errors.New("-free needs -replay FILE")
 	}
 	var err error
 	if o.first, o.last, err = seeds(*seedRange); err != nil {

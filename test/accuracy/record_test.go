@@ -196,8 +196,10 @@ observation-path = ""
 	if err != nil || got.Differs != nil || got.End != "the daemon ended" {
 		t.Fatalf("%v, %+v", err, got)
 	}
-	if err := run([]string{"-replay", file}); err != nil {
-		t.Error(err)
+	for _, args := range [][]string{{"-replay", file}, {"-replay", file, "-free"}} {
+		if err := run(args); err != nil {
+			t.Error(err)
+		}
 	}
 	if got.Result.Steps == 0 {
 		t.Error("a clock that is 300 ms wrong was not stepped")

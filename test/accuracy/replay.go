@@ -8,6 +8,27 @@ import (
 	"github.com/ntpd-go/ntpd-go/internal/sim"
 )
 
+// rerun lets the engine of today go its own way with a recording.
+func rerun(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r, err := sim.Rerun(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	fmt.Println("today's engine with the recorded packets; errors are its own estimate, in the second half of the run")
+	fmt.Println(sim.Header())
+	fmt.Println(sim.Summarise([]*sim.Result{r.Result}).Line())
+	fmt.Printf("its clock is apart from the recorded one by %.3f µs RMS, %.3f µs at most, in %d lines\n", r.ApartRMS*1e6, r.Apart*1e6, r.Lines)
+	if r.Stopped != "" {
+		fmt.Println("it went no further: " + r.Stopped)
+	}
+	return nil
+}
+
 // replay feeds a recording of the daemon to the engine of today and prints its
 // figures. That the two differ is an error.
 func replay(name string) error {
