@@ -101,7 +101,7 @@ func (s *settings) readSources() error {
 			return fmt.Errorf("%v: %w", s.cfg.At("key-exchange-servers-directory"), err)
 		}
 		if _, err := os.ReadDir(dir); err != nil {
-			return fmt.Errorf("%v: the directory of servers cannot be read: %w", s.cfg.At("key-exchange-servers-directory"), cli.Unreadable(err, "make the directory, or correct the path"))
+			wrong = append(wrong, fmt.Errorf("%v: the directory of servers cannot be read: %w", s.cfg.At("key-exchange-servers-directory"), cli.Unreadable(err, "make the directory, or correct the path")))
 		}
 		s.files = append(append(s.files, dir), names...)
 		for _, name := range names {

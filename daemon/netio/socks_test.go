@@ -93,6 +93,7 @@ func TestCase53Relay(t *testing.T) {
 		}
 		x.Close()
 		x.Close()
+		proxy.Wait() // no association outlives its exchange
 	}
 	want := fmt.Sprintf("[relay relay to time.hidden:%d relay to time.hidden:%[1]d]", at.Port())
 	if got := fmt.Sprint(proxy.Asked()); got != want {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -30,17 +31,19 @@ type Proxy struct {
 	asked   []string
 	refused int
 	open    map[net.Conn]bool
+	gone    *sync.Cond // whenever one is closed
 	ended   bool
 }
 
 // Serve starts a proxy.
 func Serve(t testing.TB, p *Proxy) *Proxy {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	l, err := net.Listen("tcp4", net.JoinHostPort(home(), "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.t, p.Addr, p.open = t, l.Addr().String(), make(map[net.Conn]bool)
+	p.gone = sync.NewCond(&p.mu)
 	var all sync.WaitGroup
 	all.Go(func() {
 		for {
@@ -60,6 +63,15 @@ func Serve(t testing.TB, p *Proxy) *Proxy {
 		all.Wait()
 	})
 	return p
+}
+
+// home is not the address that "this host" means to a client, where a machine has
+// more than one on the loopback.
+func home() string {
+	if runtime.GOOS == "linux" {
+		return "127.0.0.3"
+	}
+	return "127.0.0.1"
 }
 
 // Asked is what the proxy was asked for: "connect HOST:PORT", "relay" and "to
@@ -86,6 +98,15 @@ func (p *Proxy) HangUp() {
 	}
 }
 
+// Wait waits until no client is connected.
+func (p *Proxy) Wait() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.open) > 0 {
+		p.gone.Wait()
+	}
+}
+
 func (p *Proxy) note(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -105,6 +126,7 @@ func (p *Proxy) keep(conn net.Conn) (release func()) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		delete(p.open, conn)
+		p.gone.Broadcast()
 	}
 }
 
@@ -236,7 +258,7 @@ func (p *Proxy) connect(conn net.Conn, r *bufio.Reader, host string, port uint16
 
 // relay relays datagrams until the client's connection ends.
 func (p *Proxy) relay(conn net.Conn, r *bufio.Reader) {
-	inside, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	inside, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(home())})
 	if err != nil {
 		return
 	}
