@@ -331,6 +331,34 @@ func TestCase20Dialects(t *testing.T) {
 	}
 }
 
+// A server that serves no pool is asked in each dialect once, gets no keys and no
+// client, and the log says what may be wrong.
+func TestCase20PlainServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		plain := w.add(func(s *source) { s.dialects, s.plain = nil, true })
+		other := w.add()
+		w.start()
+		for range 3 {
+			if got, err := w.exchange(); err != nil || got.Server != other.name {
+				t.Errorf("%v, %v", got.Server, err)
+			}
+		}
+		asked := 0
+		for _, q := range plain.all() {
+			if _, ok := q.(nts.Information); ok {
+				asked++
+			}
+		}
+		if _, keys := plain.count(); keys != 0 || asked != len(dialects) {
+			t.Errorf("%d questions, %d keys", asked, keys)
+		}
+		if s := w.pool.Status().Sources[0].Families[0]; s.State != StateDown || !strings.Contains(s.Reason, "does not take this pool's token") {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 // The first generation's messages, octet by octet.
 func TestFirstGenerationOnTheWire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -26,7 +26,7 @@ func (l *leg) probe(ctx context.Context) (support, error) {
 		}
 		l.member.otherDialect(d)
 	}
-	return support{}, fmt.Errorf("it serves no pool, or not this one: %w", err)
+	return support{}, fmt.Errorf("it serves no pool, or does not take this pool's token or certificate; compare accepted-pool-authentication-tokens there: %w", err)
 }
 
 func (l *leg) probeIn(ctx context.Context, d nts.Dialect) (support, error) {
