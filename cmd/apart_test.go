@@ -31,21 +31,59 @@ type server struct {
 
 func startServer(t *testing.T, args ...string) *server {
 	t.Helper()
-	s := &server{ntp: port(t, "udp"), ke: port(t, "tcp")}
-	s.dir = folder(t, map[string]string{"d.toml": fmt.Sprintf("[observability]\nobservation-path = \"observe\"\n[synchronization]\nlocal-stratum = 1\n"+
-		"[keyset]\nkey-storage-path = \"cookie-keys\"\n[[server]]\nlisten = \"127.0.0.1:%s\"\n[[nts-ke-server]]\nlisten = \"127.0.0.1:%s\"\nntp-port = %s\n"+
-		"certificate-chain-path = %q\nprivate-key-path = %q\n", s.ntp, s.ke, s.ntp, filepath.Join(keys, "end.fullchain.pem"), filepath.Join(keys, "end.key"))})
+	s := &server{roots: authority(t)}
+	s.dir, s.ntp, s.ke = serverFolder(t)
 	s.process = start(t, s.dir, "ntp-daemon", append([]string{"-c", "d.toml"}, args...)...)
 	s.await("listening for NTS key exchange")
-	authority, err := os.ReadFile(filepath.Join(keys, "testca.pem"))
+	return s
+}
+
+// serverFolder is a folder with the configuration of such a daemon in d.toml.
+func serverFolder(t *testing.T) (dir, ntp, ke string) {
+	t.Helper()
+	ntp, ke = port(t, "udp"), port(t, "tcp")
+	return folder(t, map[string]string{"d.toml": fmt.Sprintf("[observability]\nobservation-path = \"observe\"\n[synchronization]\nlocal-stratum = 1\n"+
+		"[keyset]\nkey-storage-path = \"cookie-keys\"\n[[server]]\nlisten = \"127.0.0.1:%s\"\n[[nts-ke-server]]\nlisten = \"127.0.0.1:%s\"\nntp-port = %s\n"+
+		"certificate-chain-path = %q\nprivate-key-path = %q\n", ntp, ke, ntp, filepath.Join(keys, "end.fullchain.pem"), filepath.Join(keys, "end.key"))}), ntp, ke
+}
+
+// authority is whoever signed the certificates of tests.
+func authority(t *testing.T) *x509.CertPool {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(keys, "testca.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.roots = x509.NewCertPool()
-	if !s.roots.AppendCertsFromPEM(authority) {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(b) {
 		t.Fatal("no authority")
 	}
-	return s
+	return roots
+}
+
+// question is a plain NTP request.
+func question() []byte {
+	b := make([]byte, 48)
+	b[0], b[40] = 4<<3|3, 1
+	return b
+}
+
+// ask has NTP answered.
+func ask(t *testing.T, c net.Conn) {
+	t.Helper()
+	if _, err := c.Write(question()); err != nil {
+		t.Fatal(err)
+	}
+	hear(t, c)
+}
+
+// hear waits for an answer.
+func hear(t *testing.T, c net.Conn) {
+	t.Helper()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := c.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // exchange makes a key exchange, which waits for a process that is about to
@@ -149,26 +187,14 @@ func TestTheKeyExchangeIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	question := make([]byte, 48)
-	question[0], question[40] = 4<<3|3, 1
-	ask := func() {
-		t.Helper()
-		_ = conn.SetDeadline(time.Now().Add(patience))
-		if _, err := conn.Write(question); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := conn.Read(make([]byte, 100)); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for n := 1; n <= 3; n++ {
 		s.counted(uint64(n)) // over all processes
 		if err := syscall.Kill(s.keyProcess(n), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		ask()
+		ask(t, conn)
 		after := s.exchange()
-		ask()
+		ask(t, conn)
 		set, _ := s.stored()
 		for _, c := range [][]byte{before.Cookies[0], after.Cookies[0]} {
 			if _, err := set.Open(c); err != nil {

@@ -35,6 +35,12 @@ func start(t *testing.T, dir, command string, args ...string) *process {
 
 func startRaw(t *testing.T, dir, command string, args ...string) *process {
 	t.Helper()
+	return startWith(t, dir, func(*exec.Cmd) {}, command, args...)
+}
+
+// startWith starts a command that was prepared further.
+func startWith(t *testing.T, dir string, prepare func(*exec.Cmd), command string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, cmd: exec.Command(command, args...), more: make(chan struct{}, 1), done: make(chan struct{})}
 	p.cmd.Dir = dir
 	p.cmd.Env = append(os.Environ(), "PATH="+binaries+string(os.PathListSeparator)+os.Getenv("PATH"))
@@ -43,6 +49,7 @@ func startRaw(t *testing.T, dir, command string, args ...string) *process {
 		t.Fatal(err)
 	}
 	p.cmd.Stdout, p.cmd.Stderr = w, w
+	prepare(p.cmd)
 	err = p.cmd.Start()
 	w.Close()
 	if err != nil {

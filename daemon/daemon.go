@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/clock"
+	"github.com/ntpd-go/ntpd-go/daemon/activation"
 	"github.com/ntpd-go/ntpd-go/daemon/assemble"
 	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/daemon/control"
@@ -47,6 +48,8 @@ type Options struct {
 	// this one, which calls apart.Main then. If it is empty they are served
 	// here.
 	Apart string
+	// Handed are the sockets that the service manager opened, or nil.
+	Handed *activation.Sockets
 	// Notify is the service manager's socket, empty without one.
 	Notify string
 	// Load reads the configuration anew; nil when there is none to read.
@@ -116,7 +119,9 @@ func (d *daemon) prepare(ctx context.Context) error {
 	if d.precision, err = readingTime(d.Clock); err != nil {
 		return cli.Exit(cli.NoPermission, fmt.Errorf("could not read the clock: %w", err))
 	}
-	if err := d.prepareServers(ctx); err != nil {
+	err = d.prepareServers(ctx)
+	d.reportHanded() // which may be why it failed
+	if err != nil {
 		return err
 	}
 	if d.observer, err = d.listenObserver(); err != nil {
@@ -153,6 +158,18 @@ func (d *daemon) prepareServers(ctx context.Context) error {
 		d.Log.Info("listening for NTS key exchange", "listen", d.Config.NTSKEServers[i].Listen.String())
 	}
 	return nil
+}
+
+// reportHanded says what became of sockets that the service manager opened.
+func (d *daemon) reportHanded() {
+	n := d.Handed.Len()
+	for _, what := range d.Handed.Unused() {
+		d.Log.Warn("nobody listens on a socket that the service manager handed over: no listen in the configuration has its address", "socket", what)
+		n--
+	}
+	if n > 0 {
+		d.Log.Info("serving on sockets that the service manager handed over", "sockets", n)
+	}
 }
 
 // listenObserver opens the observation socket. Time matters more than being

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"github.com/ntpd-go/ntpd-go/daemon/activation"
 	"github.com/ntpd-go/ntpd-go/daemon/apart"
 	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/daemon/netio"
@@ -34,7 +35,7 @@ type keyServers struct {
 // newKeyServers makes a key-exchange server for each [[nts-ke-server]] section
 // and binds their addresses.
 func (d *daemon) newKeyServers(ctx context.Context) error {
-	listeners, err := listenForKeys(ctx, d.Config)
+	listeners, err := listenForKeys(ctx, d.Config, d.Handed)
 	if err != nil {
 		return err
 	}
@@ -89,12 +90,19 @@ func (d *daemon) newKeyProcess(f *files, listeners []*net.TCPListener) error {
 	return nil
 }
 
-// listenForKeys binds the address of each [[nts-ke-server]] section, or none.
-func listenForKeys(ctx context.Context, c *config.Config) ([]*net.TCPListener, error) {
+// listenForKeys binds the address of each [[nts-ke-server]] section whose socket
+// was not handed over, or none.
+func listenForKeys(ctx context.Context, c *config.Config, handed *activation.Sockets) ([]*net.TCPListener, error) {
 	var all []*net.TCPListener
 	for i := range c.NTSKEServers {
 		s := &c.NTSKEServers[i]
-		l, err := ke.Listen(ctx, s.Listen.String())
+		var l *net.TCPListener
+		var err error
+		if f := handed.TCP(s.Listen); f != nil {
+			l, err = ke.ListenerOf(f)
+		} else {
+			l, err = ke.Listen(ctx, s.Listen.String())
+		}
 		if err != nil {
 			closeAll(all)
 			return nil, cli.ListenError(s.At("listen").String(), "NTS key exchange", s.Listen, err)

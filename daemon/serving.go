@@ -49,7 +49,7 @@ func (d *daemon) newServer() (*serve.Server, error) {
 		}
 		cfg.Sections = append(cfg.Sections, serve.Section{
 			Listen: c.Servers[i].Listen, Where: c.Servers[i].At("listen").String(), Policy: policy,
-			Workers: min(max(1, d.Workers), maxWorkers),
+			Workers: min(max(1, d.Workers), maxWorkers), Given: d.Handed.UDP(c.Servers[i].Listen),
 		})
 	}
 	s := serve.New(cfg)

@@ -7,18 +7,19 @@ import (
 	"strings"
 
 	"github.com/ntpd-go/ntpd-go/daemon"
+	"github.com/ntpd-go/ntpd-go/daemon/activation"
 	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/daemon/privilege"
 )
 
 // confiner gives up what the daemon does not need any more once it has begun,
 // unless the command line says otherwise.
-func confiner(cfg *config.Config, f *flags, clockName string, log *slog.Logger) func() {
+func confiner(cfg *config.Config, f *flags, clockName string, handed *activation.Sockets, log *slog.Logger) func() {
 	if f.privileged {
 		return nil
 	}
 	return func() {
-		n := needs(cfg, f.config, clockName)
+		n := needs(cfg, f.config, clockName, handed)
 		if len(cfg.NTSKEServers) > 0 && !f.together {
 			n.Execute = []string{self}
 		}
@@ -38,14 +39,15 @@ func confiner(cfg *config.Config, f *flags, clockName string, log *slog.Logger) 
 // needs is what a daemon needs while it runs: to set the clock that it steers,
 // to bind privileged ports of addresses that come back, to read again what the
 // configuration names, and to write what it keeps.
-func needs(cfg *config.Config, file, clockName string) privilege.Needs {
+func needs(cfg *config.Config, file, clockName string, handed *activation.Sockets) privilege.Needs {
 	if file == "" {
 		file = config.DefaultPath
 	}
 	n := privilege.Needs{SetTime: clockName == daemon.ClockSystem && len(cfg.Sources) > 0}
 	for i := range cfg.Servers {
-		port := cfg.Servers[i].Listen.Port()
-		n.Bind = n.Bind || port > 0 && port < 1024
+		listen := cfg.Servers[i].Listen
+		privileged := listen.Port() > 0 && listen.Port() < 1024
+		n.Bind = n.Bind || privileged && len(handed.UDP(listen)) == 0
 	}
 	n.Read = append(privilege.Around(file), privilege.Around(os.Getenv("SSL_CERT_FILE"))...)
 	n.Read = append(n.Read, filepath.SplitList(os.Getenv("SSL_CERT_DIR"))...)

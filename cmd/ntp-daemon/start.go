@@ -10,6 +10,7 @@ import (
 
 	"github.com/ntpd-go/ntpd-go/clock"
 	"github.com/ntpd-go/ntpd-go/daemon"
+	"github.com/ntpd-go/ntpd-go/daemon/activation"
 	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/daemon/logging"
 	"github.com/ntpd-go/ntpd-go/internal/cli"
@@ -23,6 +24,13 @@ func start(ctx context.Context, f *flags) error {
 		ctx = context.Background()
 	}
 	outliveReaders()
+	handed, err := activation.Take(os.Getenv, os.Getpid())
+	if err != nil {
+		return cli.Exit(cli.Software, err)
+	}
+	for _, name := range activation.Variables {
+		_ = os.Unsetenv(name) // it is for this process alone
+	}
 	cfg, notes, err := load(f.config)
 	if err != nil {
 		return cli.Exit(cli.Config, err)
@@ -58,7 +66,8 @@ func start(ctx context.Context, f *flags) error {
 	return daemon.Run(ctx, daemon.Options{
 		Record: f.record, Text: text,
 		Apart:   program(f),
-		Confine: confiner(cfg, f, name, log.Logger),
+		Handed:  handed,
+		Confine: confiner(cfg, f, name, handed, log.Logger),
 		Workers: workers,
 		Config:  cfg, Clock: clk, ClockName: name, Log: log.Logger, Strange: log.Limited(), Notify: os.Getenv("NOTIFY_SOCKET"),
 		Load: func(added string) (*config.Config, error) { return reread(f.config, added) }, Reload: reload,

@@ -157,7 +157,7 @@ func (p *process) begin(ctx context.Context) error {
 	}
 	for i := range p.settings {
 		f := os.NewFile(uintptr(fdListeners+i), "listener")
-		l, err := net.FileListener(f)
+		l, err := ke.ListenerOf(f)
 		if err != nil {
 			return fmt.Errorf("listening socket %d: %w", i, err)
 		}

@@ -151,8 +151,8 @@ func (s *ServerSocket) Send(b *ServerBatch) (failed int) {
 func (b *ServerBatch) readSome(fd uintptr) bool {
 	for {
 		n, errno := b.socket.receive(fd, b.in)
-		if errno == unix.EINTR {
-			continue
+		if errno == unix.EINTR || errno == unix.EAGAIN && !b.socket.closed.Load() {
+			continue // EAGAIN: nothing came to an adopted socket for a while
 		}
 		b.received, b.receiveErrno = n, errno
 		return true

@@ -34,6 +34,7 @@ type ServerSocket struct {
 	local    netip.AddrPort
 	wildcard bool // bound to all addresses: say which one answers
 	single   bool // the kernel refuses recvmmsg and sendmmsg
+	adopted  bool // others go on with it
 	dropped  atomic.Uint32
 	closed   atomic.Bool
 }
@@ -66,7 +67,7 @@ func OpenServer(cfg ServerConfig) (*ServerSocket, error) {
 		return nil, os.NewSyscallError("socket", err)
 	}
 	dual := addr == netip.IPv6Unspecified() && !cfg.IPv6Only
-	if err := prepareServer(fd, family == unix.AF_INET6, dual, cfg.Shared); err != nil {
+	if err := errors.Join(prepareBind(fd, family == unix.AF_INET6, dual, cfg.Shared), prepareServer(fd, family == unix.AF_INET6, dual)); err != nil {
 		_ = unix.Close(fd)
 		return nil, err
 	}
@@ -101,42 +102,55 @@ func newServerSocket(fd int, addr netip.Addr) (*ServerSocket, error) {
 // kernel chose if 0 was asked for.
 func (s *ServerSocket) Local() netip.AddrPort { return s.local }
 
-// Close closes the socket and ends a Receive that waits on it.
+// Close closes the socket and ends a Receive that waits on it, of a socket that
+// was adopted within adoptedWait.
 func (s *ServerSocket) Close() error {
 	s.closed.Store(true)
+	if s.adopted {
+		return s.file.Close()
+	}
 	// Whoever waits in the kernel holds the descriptor. Linux wakes him although
 	// it says that the socket is not connected.
 	_ = s.raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
 	return s.file.Close()
 }
 
-// prepareServer sets the options of an unbound socket. Options that the socket
-// can serve without are asked for and no more.
-func prepareServer(fd int, ipv6, dual, shared bool) error {
-	must := func(name string, level, option, value int) error {
-		if err := unix.SetsockoptInt(fd, level, option, value); err != nil {
-			return fmt.Errorf("setsockopt %s: %w", name, err)
-		}
-		return nil
+// must sets an option that a socket cannot serve without.
+func must(fd int, name string, level, option, value int) error {
+	if err := unix.SetsockoptInt(fd, level, option, value); err != nil {
+		return fmt.Errorf("setsockopt %s: %w", name, err)
 	}
-	ask := func(level, option, value int) error { return unix.SetsockoptInt(fd, level, option, value) }
+	return nil
+}
 
+// prepareBind sets the options that a socket must have before it is bound.
+func prepareBind(fd int, ipv6, dual, shared bool) error {
 	var errs []error
 	if shared {
-		errs = append(errs, must("SO_REUSEPORT", unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
+		errs = append(errs, must(fd, "SO_REUSEPORT", unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
 	}
 	if ipv6 {
 		only := 1
 		if dual {
 			only = 0
 		}
-		errs = append(errs,
-			must("IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only),
-			must("IPV6_RECVPKTINFO", unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1))
+		errs = append(errs, must(fd, "IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only))
+	}
+	return errors.Join(errs...)
+}
+
+// prepareServer sets the other options. Those that the socket can serve without
+// are asked for and no more.
+func prepareServer(fd int, ipv6, dual bool) error {
+	ask := func(level, option, value int) error { return unix.SetsockoptInt(fd, level, option, value) }
+
+	var errs []error
+	if ipv6 {
+		errs = append(errs, must(fd, "IPV6_RECVPKTINFO", unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1))
 		_ = ask(unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_OMIT)
 	}
 	if !ipv6 || dual {
-		errs = append(errs, must("IP_PKTINFO", unix.IPPROTO_IP, unix.IP_PKTINFO, 1))
+		errs = append(errs, must(fd, "IP_PKTINFO", unix.IPPROTO_IP, unix.IP_PKTINFO, 1))
 		// A forged "fragmentation needed" must not make us send fragments, into
 		// which someone could splice his own. A response that is longer than the
 		// interface's packets leaves in fragments, as its request came.

@@ -24,6 +24,9 @@ type section struct {
 
 func newSection(cfg Section, all []Section, census *server.Census) *section {
 	cfg.Workers = max(cfg.Workers, 1)
+	if len(cfg.Given) > 0 {
+		cfg.Workers = len(cfg.Given)
+	}
 	s := &section{Section: cfg, counters: make([]server.Counters, cfg.Workers), tallies: make([]*server.Tally, cfg.Workers)}
 	for i := range s.tallies {
 		if census != nil {
@@ -39,6 +42,9 @@ func newSection(cfg Section, all []Section, census *server.Census) *section {
 
 // open binds the sockets; the error is a ListenError.
 func (s *section) open() error {
+	if len(s.Given) > 0 {
+		return s.adopt()
+	}
 	cfg := netio.ServerConfig{Listen: s.Listen, IPv6Only: s.only6}
 	first, err := netio.OpenServer(cfg)
 	if err != nil {
@@ -54,6 +60,23 @@ func (s *section) open() error {
 		if err != nil {
 			return listenError(&s.Section, err)
 		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sockets = sockets
+	return nil
+}
+
+// adopt takes duplicates of the sockets that were given.
+func (s *section) adopt() error {
+	var sockets []*netio.ServerSocket
+	for _, f := range s.Given {
+		one, err := netio.AdoptServer(f)
+		if err != nil {
+			closeAll(sockets)
+			return listenError(&s.Section, err)
+		}
+		sockets = append(sockets, one)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -22,6 +22,9 @@ type Section struct {
 	Where   string        // file and line that ask for it, for messages
 	Policy  server.Config // shared by the section's workers
 	Workers int           // sockets and goroutines; less than one means one
+	// Given are sockets that are bound to the address already, for one worker
+	// each. None is opened then, and they stay open when serving ends.
+	Given []*os.File
 }
 
 // Config is what a Server needs. Everything but Sections is shared by all

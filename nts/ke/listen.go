@@ -2,8 +2,10 @@ package ke
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
+	"os"
 )
 
 // Listen opens a listener for the key exchange. Go's net.Listen would make it
@@ -23,4 +25,19 @@ func Listen(ctx context.Context, addr string) (*net.TCPListener, error) {
 		return nil, err
 	}
 	return l.(*net.TCPListener), nil
+}
+
+// ListenerOf makes a listener of a TCP socket that listens already, of which it
+// takes a duplicate.
+func ListenerOf(f *os.File) (*net.TCPListener, error) {
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, err
+	}
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		l.Close()
+		return nil, fmt.Errorf("%v is not a TCP socket", l.Addr())
+	}
+	return tcp, nil
 }

@@ -3,10 +3,12 @@
 package hardening
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -96,13 +98,40 @@ func TestExposure(t *testing.T) {
 	}
 }
 
+// sockets are the units that open sockets, with what they must say.
+var sockets = map[string][]string{
+	"ntp-daemon.socket": {
+		"ListenDatagram=0.0.0.0:123", "ListenDatagram=[::]:123", "BindIPv6Only=ipv6-only", "PassPacketInfo=yes", "Service=ntp-daemon.service",
+	},
+	"ntp-daemon-ke.socket": {"ListenStream=[::]:4460", "BindIPv6Only=both", "Service=ntp-daemon.service"},
+}
+
+func TestSocketUnits(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(deploy, "systemd", "*.socket"))
+	if err != nil || len(files) != len(sockets) {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for name, want := range sockets {
+		content, err := os.ReadFile(filepath.Join(deploy, "systemd", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(string(content), "\n")
+		for _, d := range want {
+			if !slices.Contains(lines, d) {
+				t.Errorf("%s lacks %s", name, d)
+			}
+		}
+	}
+}
+
 // TestUnitsAreUnderstood: systemd knows every directive.
 func TestUnitsAreUnderstood(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
 		t.Skip("systemd-analyze is not installed")
 	}
-	for name := range units {
+	for _, name := range slices.Concat(slices.Collect(maps.Keys(units)), slices.Collect(maps.Keys(sockets))) {
 		out, _ := exec.Command(analyze, "verify", filepath.Join(deploy, "systemd", name)).CombinedOutput()
 		for line := range strings.SplitSeq(string(out), "\n") {
 			if strings.Contains(line, name) && !strings.Contains(line, "is not executable") && strings.Contains(line, "nknown") {
