@@ -207,3 +207,22 @@ func TestDummiesDependOnTheRecording(t *testing.T) {
 		t.Error("the same")
 	}
 }
+
+// A cookie that a server sends in the clear is replaced too, although nobody
+// keeps it, and the datagram is left as it is.
+func TestCookiesInTheClearAreReplaced(t *testing.T) {
+	s := newScrubber([32]byte{4})
+	c := bytes.Repeat([]byte{0xc0, 1, 2, 3}, 25)
+	b, err := proto.AppendField((&proto.Header{Version: 4, Mode: proto.ModeServer}).Append(nil), proto.FieldCookie, c, proto.MinFieldLen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := bytes.Clone(b)
+	ev, ok := s.event(engine.Received{Exchange: 1, From: anAddr, Payload: b}).(engine.Received)
+	if !ok || bytes.Contains(ev.Payload, c[:8]) || len(ev.Payload) != len(b) || !bytes.Equal(ev.Payload[:proto.HeaderLen+4], b[:proto.HeaderLen+4]) {
+		t.Errorf("%x", ev.Payload)
+	}
+	if !bytes.Equal(b, before) {
+		t.Error("the datagram was changed")
+	}
+}
