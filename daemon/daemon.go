@@ -112,7 +112,7 @@ func (d *daemon) prepare(ctx context.Context) error {
 		return cli.Exit(fileCode(problems), err)
 	}
 	for _, w := range files.warnings {
-		d.Log.Warn(w.String())
+		d.Log.Warn(w.String(), "code", "config-warning")
 	}
 	d.files.Store(files)
 	var err error
@@ -164,7 +164,7 @@ func (d *daemon) prepareServers(ctx context.Context) error {
 func (d *daemon) reportHanded() {
 	n := d.Handed.Len()
 	for _, what := range d.Handed.Unused() {
-		d.Log.Warn("nobody listens on a socket that the service manager handed over: no listen in the configuration has its address", "socket", what)
+		d.Log.Warn("nobody listens on a socket that the service manager handed over: no listen in the configuration has its address", "code", "socket-unused", "socket", what)
 		n--
 	}
 	if n > 0 {
@@ -181,7 +181,7 @@ func (d *daemon) listenObserver() (net.Listener, error) {
 	}
 	l, err := observe.Listen(o.ObservationPath, fs.FileMode(o.ObservationPermissions&0o777))
 	if err != nil {
-		d.Log.Warn("the state observer will not be available: " + err.Error())
+		d.Log.Warn("the state observer will not be available: "+err.Error(), "code", "observer")
 		return nil, nil
 	}
 	return l, nil
@@ -196,7 +196,7 @@ func (d *daemon) listenControl() net.Listener {
 	}
 	l, err := control.Listen(path)
 	if err != nil {
-		d.Log.Warn("ntp-ctl cannot command this daemon: " + err.Error())
+		d.Log.Warn("ntp-ctl cannot command this daemon: "+err.Error(), "code", "control")
 		return nil
 	}
 	return l
@@ -224,7 +224,7 @@ func (d *daemon) run(ctx context.Context) error {
 			})
 		})
 		if err := cli.Notify(d.Notify, "READY=1"); err != nil {
-			d.Log.Warn("could not tell the service manager that the daemon is ready", "error", err)
+			d.Log.Warn("could not tell the service manager that the daemon is ready", "code", "service-manager", "error", err)
 		}
 		loopErr = l.run(ctx)
 	}
@@ -305,7 +305,7 @@ func (d *daemon) verdict(loopErr, cause error) error {
 // serveControl warns when the socket fails, and lets the rest run.
 func (d *daemon) serveControl(ctx context.Context, c *commander) error {
 	if err := control.Serve(ctx, d.control, d.Strange, c.handle); err != nil {
-		d.Log.Warn("ntp-ctl can no longer command this daemon", "error", err)
+		d.Log.Warn("ntp-ctl can no longer command this daemon", "code", "control", "error", err)
 	}
 	return nil
 }
@@ -313,7 +313,7 @@ func (d *daemon) serveControl(ctx context.Context, c *commander) error {
 // serveObserver warns when the socket fails, and lets the rest run.
 func (d *daemon) serveObserver(ctx context.Context) error {
 	if err := observe.Serve(ctx, d.observer, d.state); err != nil {
-		d.Log.Warn("the state observer is no longer available", "error", err)
+		d.Log.Warn("the state observer is no longer available", "code", "observer", "error", err)
 	}
 	return nil
 }
@@ -365,5 +365,5 @@ func (d *daemon) keyExchangeOutcome(o ke.Outcome) {
 	case ke.Panicked:
 		level = slog.LevelError // a fault of ours
 	}
-	d.Strange.Log(context.Background(), level, "NTS key exchange: "+o.Kind.String(), "source_address", o.Remote.String(), "detail", o.Detail)
+	d.Strange.Log(context.Background(), level, "NTS key exchange: "+o.Kind.String(), "code", "key-exchange-served", "source_address", o.Remote.String(), "detail", o.Detail)
 }

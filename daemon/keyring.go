@@ -90,7 +90,7 @@ func (k *keyring) load() (bool, error) {
 	}
 	data, err := state.ReadFile(k.file, maxKeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		k.log.Warn("Could not load nts server keys, starting with new set", "file", k.file, "error", "no such file yet; it is made now")
+		k.log.Warn("Could not load nts server keys, starting with new set", "code", "keys-new", "file", k.file, "error", "no such file yet; it is made now")
 		return false, nil
 	}
 	var set *cookie.Keyset
@@ -99,13 +99,13 @@ func (k *keyring) load() (bool, error) {
 		set, saved, err = cookie.Parse(data)
 	}
 	if err != nil {
-		k.log.Warn("Could not load nts server keys, starting with new set kept in memory only; the file is left as it is: move it away, or set another key-storage-path",
+		k.log.Warn("Could not load nts server keys, starting with new set kept in memory only; the file is left as it is: move it away, or set another key-storage-path", "code", "keys-not-kept",
 			"file", k.file, "error", err)
 		k.file = ""
 		return false, nil
 	}
 	if state.Exposed(k.file) {
-		k.log.Warn("the nts server keys can be read or written by others; run chmod 600 on the file", "file", k.file)
+		k.log.Warn("the nts server keys can be read or written by others; run chmod 600 on the file", "code", "keys-exposed", "file", k.file)
 	}
 	k.current.Store(set)
 	age := k.now().Sub(time.Unix(saved, 0))
@@ -122,7 +122,7 @@ func (k *keyring) store() {
 	err := state.WriteFile(k.file, k.current.Load().Marshal(k.now().Unix()), 0o600)
 	switch {
 	case err != nil && !k.unsaved:
-		k.log.Warn("could not store the nts server keys: clients will need a new key exchange after a restart; trying again", "error", err)
+		k.log.Warn("could not store the nts server keys: clients will need a new key exchange after a restart; trying again", "code", "keys-not-kept", "error", err)
 	case err == nil && k.unsaved:
 		k.log.Info("stored the nts server keys", "file", k.file)
 	}
@@ -233,7 +233,7 @@ func (k *keyring) run(ctx context.Context) {
 		case <-t.C:
 		}
 		if err := k.tick(); err != nil {
-			k.log.Warn("could not renew the nts server keys; the old ones stay in use", "error", err)
+			k.log.Warn("could not renew the nts server keys; the old ones stay in use", "code", "keys-not-renewed", "error", err)
 		}
 	}
 }

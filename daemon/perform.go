@@ -37,13 +37,13 @@ func (l *loop) perform(ctx context.Context, a engine.Action) error {
 		l.steer(a)
 	case engine.SetClockStatus:
 		if err := l.clock.SetStatus(a.Status); err != nil {
-			l.log.Warn("could not set the clock's status", "error", err)
+			l.log.Warn("could not set the clock's status", "code", "clock-status", "error", err)
 		}
 	case engine.PublishSnapshot:
 		l.publish(a.Snapshot)
 	case engine.Save:
 		if err := l.save(a.State); err != nil {
-			l.log.Warn("could not save the clock's state", "error", err)
+			l.log.Warn("could not save the clock's state", "code", "state-not-saved", "error", err)
 		}
 	case engine.Report:
 		l.report(&a.Incident)
@@ -119,9 +119,6 @@ func (l *loop) report(i *engine.Incident) {
 	}
 	if i.Addr.IsValid() {
 		attrs = append(attrs, slog.String("addr", i.Addr.String()))
-	}
-	if i.Level >= engine.Warn {
-		attrs = append(attrs, slog.String("help", help(i.Code)))
 	}
 	l.log.LogAttrs(context.Background(), level(i.Level), i.Text, attrs...)
 }

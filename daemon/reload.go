@@ -150,7 +150,7 @@ func (d *daemon) take(f *fresh) {
 		for j := range d.Config.NTSKEServers {
 			if d.Config.NTSKEServers[j].Listen == f.cfg.NTSKEServers[i].Listen {
 				if err := d.ke.hosts[j].present(f.files.keServer[i].pair); err != nil {
-					d.Log.Warn("a new certificate is not in use yet", "listen", d.Config.NTSKEServers[j].Listen.String(), "error", err)
+					d.Log.Warn("a new certificate is not in use yet", "code", "certificate-not-used", "listen", d.Config.NTSKEServers[j].Listen.String(), "error", err)
 				}
 			}
 		}

@@ -73,7 +73,7 @@ func (s *saved) load() (st engine.State, known bool) {
 		err = errors.New("it does not hold the state of a clock")
 	}
 	if err != nil {
-		s.log.Warn("could not use the saved state of the clock; starting without it", "file", s.path, "error", err)
+		s.log.Warn("could not use the saved state of the clock; starting without it", "code", "state-not-used", "file", s.path, "error", err)
 		return engine.State{}, false
 	}
 	s.clock = c
@@ -125,7 +125,7 @@ func (s *saved) slewing(base float64) {
 	}
 	err := s.write(c)
 	if err != nil && !s.mute {
-		s.log.Warn("could not save the clock's frequency before a slew", "error", err)
+		s.log.Warn("could not save the clock's frequency before a slew", "code", "state-not-saved", "error", err)
 	}
 	s.mute = err != nil
 }

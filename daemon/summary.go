@@ -54,7 +54,7 @@ func (d *diary) change(now proto.Now) {
 	case d.synced:
 		d.log.Info(lower(r.Headline), "code", "synchronised")
 	default:
-		d.log.Warn(lower(r.Headline), "code", "unsynchronised", "help", help("unsynchronised"))
+		d.log.Warn(lower(r.Headline), "code", "unsynchronised")
 	}
 }
 
@@ -86,9 +86,3 @@ func lower(s string) string {
 	}
 	return strings.ToLower(s[:1]) + s[1:]
 }
-
-// guide is where messages are explained, each under its code.
-const guide = "https://github.com/ntpd-go/ntpd-go/blob/main/docs/troubleshooting.md#"
-
-// help is where a message is explained.
-func help(code string) string { return guide + code }

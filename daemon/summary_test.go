@@ -50,12 +50,45 @@ func TestChangesAreRateLimited(t *testing.T) {
 	if n := strings.Count(b.String(), "\n"); n < 2 || n > 10 {
 		t.Errorf("%d lines in ten minutes:\n%s", n, b.String())
 	}
-	if !strings.Contains(b.String(), `level=WARN msg="not synchronised: the only source cannot be used" code=unsynchronised help=`+guide+"unsynchronised") {
+	if !strings.Contains(b.String(), `level=WARN msg="not synchronised: the only source cannot be used" code=unsynchronised`) {
 		t.Errorf("no warning with its help:\n%s", b.String())
 	}
 }
 
 var codes = regexp.MustCompile(`(?:Code: |"code", |reportFailure\(\w+, |\.useless\(\w+, \w+, )"([a-z-]+)"`)
+
+// logging are the folders whose code writes to a log.
+var logging = []string{".", "apart", "control", "serve", "../cmd/ntp-daemon", "../cmd/ntp-metrics-exporter", "../cmd/nts-pool-ke", "../nts/pool"}
+
+var warning = regexp.MustCompile(`(?m)(?:[lL]og|[sS]trange|logger)\.(?:Warn|Error)\((?:.*,\n)?.*$`)
+
+// Every line of WARN and above has a code, by which it is explained.
+func TestEveryWarningHasACode(t *testing.T) {
+	n := 0
+	for _, dir := range logging {
+		files, err := filepath.Glob(dir + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			if strings.HasSuffix(f, "_test.go") {
+				continue
+			}
+			source, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, call := range warning.FindAllString(string(source), -1) {
+				if n++; !strings.Contains(call, `"code", `) {
+					t.Errorf("%s: no code: %s", f, call)
+				}
+			}
+		}
+	}
+	if n < 40 {
+		t.Errorf("%d warnings found", n)
+	}
+}
 
 // Every code that stands in the log has its heading, and every heading stands
 // for one.
@@ -71,7 +104,7 @@ func TestEveryMessageIsExplained(t *testing.T) {
 			explained[strings.TrimSpace(title)] = false
 		}
 	}
-	for _, dir := range []string{".", "apart", "../proto/engine", "../proto/kalman"} {
+	for _, dir := range append(logging, "../proto/engine", "../proto/kalman") {
 		files, err := filepath.Glob(dir + "/*.go")
 		if err != nil {
 			t.Fatal(err)

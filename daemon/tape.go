@@ -166,7 +166,7 @@ func (t *tape) close() {
 	select {
 	case <-t.done:
 	case <-late.C:
-		t.log.Warn("the disk has not taken the end of the recording", "file", t.name)
+		t.log.Warn("the disk has not taken the end of the recording", "code", "recording-ended", "file", t.name)
 	}
 }
 

@@ -62,6 +62,6 @@ func watchOthers(ctx context.Context, c shared, log *slog.Logger) {
 		}
 		said = time.Now()
 		log.Info(fmt.Sprintf("something else steers the system's clock too: it was made to run at %+.3f ppm; let only one program do so (ntp-ctl doctor finds the others)", frequency*1e6),
-			"code", "clock-shared", "help", help("clock-shared"))
+			"code", "clock-shared")
 	}
 }

@@ -28,7 +28,7 @@ func withSignals(ctx context.Context, log *logging.Log, reload chan<- struct{}) 
 				return // SIGHUP stays caught until the process ends
 			case <-hangup:
 				if err := log.Reopen(); err != nil {
-					log.Error("could not open the log file anew", "error", err)
+					log.Error("could not open the log file anew", "code", "log-file", "error", err)
 				}
 				select {
 				case reload <- struct{}{}:

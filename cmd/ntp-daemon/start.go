@@ -45,7 +45,7 @@ func start(ctx context.Context, f *flags) error {
 	}
 	defer log.Close()
 	for _, n := range notes {
-		log.Warn(n)
+		log.Warn(n, "code", "config-warning")
 	}
 	if err := announce(cfg, log.Logger); err != nil {
 		return err
@@ -144,12 +144,12 @@ func announce(cfg *config.Config, log *slog.Logger) error {
 		if w.Info {
 			log.Info(w.String())
 		} else {
-			log.Warn(w.String())
+			log.Warn(w.String(), "code", "config-warning")
 		}
 	}
 	for _, u := range cfg.Unbuilt {
 		if !u.Effect.Refuses() {
-			log.Warn(u.String())
+			log.Warn(u.String(), "code", "config-warning")
 		}
 	}
 	if err := refuse(cfg); err != nil {
@@ -206,7 +206,7 @@ func openClock(cfg *config.Config, f *flags) (clock.Clock, string, error) {
 
 func closeClock(c clock.Clock, log *slog.Logger) {
 	if err := c.Close(); err != nil {
-		log.Warn("could not leave the clock at its base frequency", "error", err)
+		log.Warn("could not leave the clock at its base frequency", "code", "clock-not-left", "error", err)
 	}
 }
 

@@ -76,7 +76,7 @@ func reopen(ctx context.Context, log *logging.Log, hangup <-chan os.Signal) {
 			return
 		case <-hangup:
 			if err := log.Reopen(); err != nil {
-				log.Error("could not open the log file anew", "error", err)
+				log.Error("could not open the log file anew", "code", "log-file", "error", err)
 			}
 		}
 	}

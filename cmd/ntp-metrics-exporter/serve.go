@@ -44,13 +44,13 @@ func (e *exporter) run(ctx context.Context) error {
 		case err == nil:
 			e.log.Info("starting ntp-metrics-exporter on " + l.Addr().String())
 			if err := cli.Notify(e.notify, "READY=1"); err != nil {
-				e.log.Warn("could not tell the service manager that the exporter is ready", "error", err)
+				e.log.Warn("could not tell the service manager that the exporter is ready", "code", "service-manager", "error", err)
 			}
 			return e.serve(ctx, l)
 		case !errors.Is(err, syscall.EADDRNOTAVAIL):
 			return cli.ListenError("metrics-exporter-listen", "metrics", e.listen, err)
 		case !said:
-			e.log.Warn("the address of metrics-exporter-listen does not exist on this machine; waiting for it", "listen", e.listen.String())
+			e.log.Warn("the address of metrics-exporter-listen does not exist on this machine; waiting for it", "code", "address-missing", "listen", e.listen.String())
 		}
 		wait := time.NewTimer(retryInterval)
 		select {
@@ -95,7 +95,7 @@ func (e *exporter) answer(w http.ResponseWriter, r *http.Request) {
 		err = observe.WritePrometheus(&body, &s)
 	}
 	if err != nil {
-		e.strange.Warn("the daemon could not be asked", "error", err)
+		e.strange.Warn("the daemon could not be asked", "code", "scrape-failed", "error", err)
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}

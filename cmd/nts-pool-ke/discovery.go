@@ -117,10 +117,10 @@ func (r *running) discoverOnce(ctx context.Context) (again time.Duration) {
 	r.listed = r.found.sources(s)
 	r.mu.Unlock()
 	if first {
-		r.log.Warn("the list of time sources in DNS cannot be used; the one of before is kept", "error", err)
+		r.log.Warn("the list of time sources in DNS cannot be used; the one of before is kept", "code", "pool-discovery", "error", err)
 	}
 	if err := r.setSources(); err != nil {
-		r.log.Error("kept the time sources of before", "error", err)
+		r.log.Error("kept the time sources of before", "code", "pool-discovery", "error", err)
 	}
 	return again
 }

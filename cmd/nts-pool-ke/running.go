@@ -57,7 +57,7 @@ func (r *running) reloadOn(ctx context.Context, hangup <-chan os.Signal) {
 				continue
 			}
 			if err := r.access.reopen(); err != nil {
-				r.log.Error("could not open the access log anew", "error", err)
+				r.log.Error("could not open the access log anew", "code", "log-file", "error", err)
 			}
 		}
 	}
@@ -69,7 +69,7 @@ func (r *running) reloadAndSay() {
 	r.problem = err
 	r.mu.Unlock()
 	if err != nil {
-		r.log.Error("kept the configuration of before", "error", err)
+		r.log.Error("kept the configuration of before", "code", "pool-config", "error", err)
 	}
 }
 
@@ -91,7 +91,7 @@ func (r *running) reload() error {
 		return err
 	}
 	for _, w := range after.warnings {
-		r.log.Warn(w)
+		r.log.Warn(w, "code", "pool-config")
 	}
 	for _, key := range []struct {
 		name    string
@@ -108,7 +108,7 @@ func (r *running) reload() error {
 		{"access-log-path", after.cfg.AccessLogPath != before.cfg.AccessLogPath || after.cfg.AccessLogAddresses != before.cfg.AccessLogAddresses},
 	} {
 		if key.changed {
-			r.log.Warn(fmt.Sprintf("%s has changed in %s; it takes effect at the next start", key.name, r.path))
+			r.log.Warn(fmt.Sprintf("%s has changed in %s; it takes effect at the next start", key.name, r.path), "code", "pool-config")
 		}
 	}
 	// What is compared with the next reading is what is in effect.
@@ -150,7 +150,7 @@ func (f *flags) serve(ctx context.Context, s *settings) error {
 		return err
 	}
 	for _, w := range s.warnings {
-		log.Warn(w)
+		log.Warn(w, "code", "pool-config")
 	}
 	listener, err := ke.Listen(ctx, s.cfg.Listen.String())
 	if err != nil {
@@ -222,7 +222,7 @@ func (r *running) firstSources(ctx context.Context, s *settings) ([]pool.Source,
 	case len(sources) == 0:
 		return nil, 0, fmt.Errorf("there is no time source: %w", r.discovery)
 	case r.discovery != nil:
-		r.log.Warn("the list of time sources in DNS cannot be used", "error", r.discovery)
+		r.log.Warn("the list of time sources in DNS cannot be used", "code", "pool-discovery", "error", r.discovery)
 	}
 	return sources, again, nil
 }
@@ -243,7 +243,7 @@ func (r *running) operate(ctx context.Context, s *settings) error {
 		}
 		go func() {
 			if err := serveMetrics(ctx, l, r.status); err != nil {
-				r.log.Error("metrics are no longer served", "error", err)
+				r.log.Error("metrics are no longer served", "code", "pool-metrics", "error", err)
 			}
 		}()
 	}
@@ -279,7 +279,7 @@ func affordable(s *settings, log *slog.Logger) int {
 		level = slog.LevelWarn
 	}
 	log.Log(context.Background(), level, fmt.Sprintf("only %d clients can be connected at once, because the limit of open files is %d; raise it (LimitNOFILE in the unit) or lower concurrent-connections",
-		left, limit.Cur))
+		left, limit.Cur), "code", "pool-config")
 	return left
 }
 

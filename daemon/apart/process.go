@@ -123,7 +123,7 @@ func (h *Host) speak(ctx context.Context, c *net.UnixConn) error {
 	for {
 		out, revision, err := h.frames(has)
 		if err != nil {
-			h.cfg.Log.Error("the process of the key exchange cannot be told its certificate", "error", err)
+			h.cfg.Log.Error("the process of the key exchange cannot be told its certificate", "code", "key-exchange-process", "error", err)
 			return err
 		}
 		_, err = c.Write(out)

@@ -40,7 +40,7 @@ func Serve(ctx context.Context, l net.Listener, log *slog.Logger, handle Handler
 
 func serve(ctx context.Context, c net.Conn, log *slog.Logger, handle Handler) {
 	if err := mayCommand(c); err != nil {
-		log.Warn("a command was refused", "error", err)
+		log.Warn("a command was refused", "code", "command-refused", "error", err)
 		reply(c, Refused(err.Error()))
 		return
 	}

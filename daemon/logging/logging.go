@@ -66,7 +66,7 @@ func Open(o Options) (*Log, error) {
 			return nil, err
 		}
 	}
-	return &Log{Logger: slog.New(handler(s, o, terminal)), sink: s}, nil
+	return &Log{Logger: slog.New(helpful{handler(s, o, terminal)}), sink: s}, nil
 }
 
 // handler picks the format.

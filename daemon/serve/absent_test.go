@@ -55,7 +55,7 @@ func TestAbsentAddressIsWaitedFor(t *testing.T) {
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}
-	want := `level=WARN msg="ntp.toml:5: could not serve NTP on 192.0.2.77:123: no interface has the address; waiting for it" listen=192.0.2.77:123` + "\n"
+	want := `level=WARN msg="ntp.toml:5: could not serve NTP on 192.0.2.77:123: no interface has the address; waiting for it" code=address-missing listen=192.0.2.77:123` + "\n"
 	if line := log.wait(t, "no interface"); line != want {
 		t.Errorf("\n got %s\nwant %s", line, want)
 	}

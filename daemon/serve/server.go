@@ -156,7 +156,7 @@ func (s *Server) keep(ctx context.Context, sec *section) {
 			if ctx.Err() != nil || errors.Is(err, os.ErrClosed) {
 				return
 			}
-			s.cfg.Log.Warn("NTP server socket failed; it is opened again", "listen", sec.Listen.String(), "error", err)
+			s.cfg.Log.Warn("NTP server socket failed; it is opened again", "code", "server-socket", "listen", sec.Listen.String(), "error", err)
 		}
 		if !sleep(ctx, s.retry) {
 			return
@@ -177,7 +177,7 @@ func (s *Server) serving(sec *section) {
 func (s *Server) waiting(sec *section, err error) {
 	if text := err.Error(); sec.said != text {
 		sec.said = text
-		s.cfg.Log.Warn(text+"; waiting for it", "listen", sec.Listen.String())
+		s.cfg.Log.Warn(text+"; waiting for it", "code", "address-missing", "listen", sec.Listen.String())
 	}
 }
 

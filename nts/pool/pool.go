@@ -308,20 +308,20 @@ func (p *Pool) Serve(ctx context.Context) error {
 func (p *Pool) shed(client netip.AddrPort) {
 	from := client.Addr()
 	p.count(Shed, from, "", 0)
-	p.broker.strange.Warn("too many connections; some are turned away")
+	p.broker.strange.Warn("too many connections; some are turned away", "code", "pool-busy")
 	p.broker.strange.Debug("NTS Pool KE turned a connection away", "source_address", from)
 }
 
 // unproxied logs that a balancer did not say whom it stands for.
 func (p *Pool) unproxied(from netip.Addr) {
 	p.count(BadProxyHeader, from, "", 0)
-	p.broker.strange.Warn("a connection from a listed balancer did not begin with a header of the PROXY protocol, version 2", "balancer", from)
+	p.broker.strange.Warn("a connection from a listed balancer did not begin with a header of the PROXY protocol, version 2", "code", "pool-proxy-header", "balancer", from)
 }
 
 // outcome logs what happens before a client has sent its request.
 func (p *Pool) outcome(o ke.Outcome) {
 	if o.Kind == ke.AcceptFailed {
-		p.log.Warn("cannot accept connections for the moment", "error", o.Detail)
+		p.log.Warn("cannot accept connections for the moment", "code", "pool-accept", "error", o.Detail)
 		return
 	}
 	if o.Kind == ke.Shed {
@@ -330,7 +330,7 @@ func (p *Pool) outcome(o ke.Outcome) {
 	}
 	p.count(outcomeOf(o.Kind), o.Remote.Addr(), "", 0)
 	if o.Kind == ke.Panicked {
-		p.broker.strange.Error("a fault of this program ended a connection; please report it", "source_address", o.Remote, "detail", o.Detail)
+		p.broker.strange.Error("a fault of this program ended a connection; please report it", "code", "fault", "source_address", o.Remote, "detail", o.Detail)
 		return
 	}
 	p.broker.strange.Debug("NTS Pool KE failed", "source_address", o.Remote, "reason", o.Kind, "detail", o.Detail)
@@ -348,7 +348,7 @@ func (p *Pool) handle(ctx context.Context, peer *ke.Peer) {
 		log.Debug("NTS Pool KE failed", "source_address", peer.Remote(), "error", err)
 	}
 	if how.outcome == NoSource {
-		log.Warn("could not find a valid KE server", "error", err)
+		log.Warn("could not find a valid KE server", "code", "pool-no-server", "error", err)
 	}
 	msg, err := nts.AppendResponse(nil, resp)
 	if err != nil { // what was decoded can be encoded
