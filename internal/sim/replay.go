@@ -47,13 +47,9 @@ func (d *Difference) String() string {
 // Replay ends there. An error names the line; what was replayed before it is
 // returned too, unless it is the first.
 func Replay(r io.Reader) (*Replayed, error) {
-	in, head, err := recording.NewReader(r)
+	in, head, cfg, err := openRecording(r)
 	if err != nil {
 		return nil, err
-	}
-	cfg, err := build(head.Config)
-	if err != nil {
-		return nil, fmt.Errorf("line 1: %w", err)
 	}
 	p := &replay{in: in, random: &given{}, out: &Replayed{Program: head.Program, Lines: 1}}
 	p.watch.begin(head.Now)
@@ -83,6 +79,20 @@ func Replay(r io.Reader) (*Replayed, error) {
 	}
 	p.out.Result = p.watch.result()
 	return p.out, nil
+}
+
+// openRecording reads how a recording begins, and makes the engine's
+// configuration as the daemon did.
+func openRecording(r io.Reader) (*recording.Reader, recording.Head, engine.Config, error) {
+	in, head, err := recording.NewReader(r)
+	if err != nil {
+		return nil, head, engine.Config{}, err
+	}
+	cfg, err := build(head.Config)
+	if err != nil {
+		return nil, head, cfg, fmt.Errorf("line 1: %w", err)
+	}
+	return in, head, cfg, nil
 }
 
 // replay is one in motion.

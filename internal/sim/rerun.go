@@ -30,13 +30,9 @@ type Reran struct {
 // and with today's. As long as both ask alike this is what another version of
 // the filter would have done. An error names the line.
 func Rerun(r io.Reader) (*Reran, error) {
-	in, head, err := recording.NewReader(r)
+	in, head, cfg, err := openRecording(r)
 	if err != nil {
 		return nil, err
-	}
-	cfg, err := build(head.Config)
-	if err != nil {
-		return nil, fmt.Errorf("line 1: %w", err)
 	}
 	p := &rerun{
 		in: in, random: &given{left: head.Random}, ids: map[engine.RequestID]engine.RequestID{}, at: head.Now.Mono,
