@@ -7,29 +7,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
-)
 
-// processes are a process and those that it started, and so on.
-func processes(pid int) []int {
-	all := []int{pid}
-	for i := 0; i < len(all); i++ {
-		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", all[i]))
-		for _, list := range lists {
-			text, _ := os.ReadFile(list)
-			for field := range strings.FieldsSeq(string(text)) {
-				if child, err := strconv.Atoi(field); err == nil {
-					all = append(all, child)
-				}
-			}
-		}
-	}
-	return all
-}
+	"github.com/ntpd-go/ntpd-go/test/lab"
+)
 
 // processorTime is what all threads of a process and of those it started have
 // spent on a processor. Threads that ended are not in it.
 func processorTime(pid int) (sum time.Duration, err error) {
-	for _, p := range processes(pid) {
+	for _, p := range lab.Family(pid) {
 		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p))
 		if len(files) == 0 {
 			return 0, fmt.Errorf("there is no process %d", p)
@@ -53,7 +38,7 @@ func processorTime(pid int) (sum time.Duration, err error) {
 // resident is the memory that the processes hold, in KiB; what they share counts
 // for each.
 func resident(pid int) (kib int) {
-	for _, p := range processes(pid) {
+	for _, p := range lab.Family(pid) {
 		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p))
 		for line := range strings.Lines(string(text)) {
 			if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/ntpd-go/ntpd-go/test/lab"
 )
 
 // What this process computes is found in what it spent, and it holds memory.
@@ -36,7 +38,7 @@ func TestProcessesIncludeChildren(t *testing.T) {
 		t.Skip(err)
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	if all := processes(os.Getpid()); all[0] != os.Getpid() || !slices.Contains(all, cmd.Process.Pid) {
+	if all := lab.Family(os.Getpid()); all[0] != os.Getpid() || !slices.Contains(all, cmd.Process.Pid) {
 		t.Errorf("%v, without %d", all, cmd.Process.Pid)
 	}
 }

@@ -101,7 +101,7 @@ func soak(o *order) error {
 	return nil
 }
 
-// resources are what a process holds.
+// resources are what a process and those that it started hold.
 type resources struct{ kib, files, threads int }
 
 func (r resources) String() string {
@@ -109,9 +109,12 @@ func (r resources) String() string {
 }
 
 func resourcesOf(pid int) resources {
-	count := func(what string) int {
-		all, _ := os.ReadDir(fmt.Sprintf("/proc/%d/%s", pid, what))
-		return len(all)
+	count := func(what string) (sum int) {
+		for _, p := range lab.Family(pid) {
+			all, _ := os.ReadDir(fmt.Sprintf("/proc/%d/%s", p, what))
+			sum += len(all)
+		}
+		return sum
 	}
 	return resources{resident(pid), count("fd"), count("task")}
 }

@@ -82,9 +82,9 @@ func measure(t *scene.Trial, d *scene.Daemon) usage {
 	t.Check(err)
 	descriptors, err := scene.Descriptors(d.Pid())
 	t.Check(err)
-	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", d.Pid()))
+	threads, err := scene.Threads(d.Pid())
 	t.Check(err)
-	return usage{memory, descriptors, len(threads)}
+	return usage{memory, descriptors, threads}
 }
 
 // world is a server, the way to it, and its client.
