@@ -9,6 +9,7 @@ const (
 	engine  = "./proto/engine"
 	nts     = "./nts"
 	ke      = "./nts/ke"
+	pool    = "./nts/pool"
 	daemon  = "./daemon"
 	sealing = "./proto/aead"
 )
@@ -72,6 +73,17 @@ var guards = []guard{
 	}, []string{ke}},
 	{"deadline of key exchanges", []edit{{"nts/ke/peer.go",
 		"p.deadline = time.Now().Add(p.timeout)\n", "p.deadline = time.Now().Add(p.timeout + time.Hour)\n"}}, []string{ke}},
+	{"turns of handshakes go round the networks", []edit{{"nts/ke/turns.go",
+		"t.round.MoveToBack(first)", "_ = first"}}, []string{ke}},
+	{"who waits too long for a turn is told", []edit{{"nts/ke/turns.go",
+		"time.NewTimer(t.patience)", "time.NewTimer(t.patience + time.Hour)"}}, []string{ke}},
+	{"late networks stay outside", []edit{{"nts/ke/fair.go",
+		"if f.Turns != nil && f.Turns.Late(network) {", "if f.Turns == nil && f.most < 0 {"}}, []string{ke}},
+	{"keys go to one source of a pool", []edit{{"nts/pool/handover.go", "if h.spent {", "if h.spent && h.export == nil {"}}, []string{pool}},
+	{"keys go to the source that they are bound to", []edit{{"nts/pool/handover.go",
+		"if conn.leg.member != c.to {", "if conn.leg.member == nil {"}}, []string{pool}},
+	{"fragments through a proxy", []edit{{"daemon/netio/socks.go",
+		"b[0] != 0 || b[1] != 0 || b[2] != 0", "b[0] != 0 || b[1] != 0"}}, []string{"./daemon/netio"}},
 	{"number of key exchanges at once", []edit{{"nts/ke/front.go",
 		"free := make(chan struct{}, f.Connections)", "free := make(chan struct{}, f.Connections+100000)"}}, []string{ke}},
 	{"clients of one /64 are one", []edit{{"proto/server/limiter.go",
