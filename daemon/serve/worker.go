@@ -13,8 +13,8 @@ import (
 // behind it are made, so responses leave together only while that costs less
 // than it saves: a system call.
 const (
-	batchLen   = 32                     // requests received together
-	flushCount = 16                     // responses sent together
+	batchLen   = 64                     // requests received together
+	flushCount = 24                     // responses sent together
 	flushAfter = proto.Second / 100_000 // 10 µs between the first and the last
 )
 
