@@ -79,7 +79,8 @@ func TestResponsesDoNotWait(t *testing.T) {
 		want []int // responses that wait after each request
 	}{
 		{0, group(flushCount)},
-		{micro / 2, group(flushCount)},
+		{micro / 3, group(flushCount)},
+		{micro / 2, group(22)},
 		{2 * micro, group(7)},
 		{6 * micro, []int{1, 2, 0, 1, 2, 0, 1, 2, 0}},
 		{11 * micro, []int{1, 0, 1, 0, 1, 0, 1, 0, 1}},
