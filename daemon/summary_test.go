@@ -62,23 +62,33 @@ var logging = []string{".", "apart", "control", "serve", "../cmd/ntp-daemon", ".
 
 var warning = regexp.MustCompile(`(?m)(?:[lL]og|[sS]trange|logger)\.(?:Warn|Error)\((?:.*,\n)?.*$`)
 
+// sources are the files of a folder that are no tests.
+func sources(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob(dir + "/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, f := range files {
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[f] = string(source)
+	}
+	return all
+}
+
 // Every line of WARN and above has a code, by which it is explained.
 func TestEveryWarningHasACode(t *testing.T) {
 	n := 0
 	for _, dir := range logging {
-		files, err := filepath.Glob(dir + "/*.go")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range files {
-			if strings.HasSuffix(f, "_test.go") {
-				continue
-			}
-			source, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, call := range warning.FindAllString(string(source), -1) {
+		for f, source := range sources(t, dir) {
+			for _, call := range warning.FindAllString(source, -1) {
 				if n++; !strings.Contains(call, `"code", `) {
 					t.Errorf("%s: no code: %s", f, call)
 				}
@@ -105,19 +115,8 @@ func TestEveryMessageIsExplained(t *testing.T) {
 		}
 	}
 	for _, dir := range append(logging, "../proto/engine", "../proto/kalman") {
-		files, err := filepath.Glob(dir + "/*.go")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range files {
-			if strings.HasSuffix(f, "_test.go") {
-				continue
-			}
-			source, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, m := range codes.FindAllStringSubmatch(string(source), -1) {
+		for f, source := range sources(t, dir) {
+			for _, m := range codes.FindAllStringSubmatch(source, -1) {
 				if _, ok := explained[m[1]]; !ok {
 					t.Errorf("%s: docs/troubleshooting.md does not explain %s", f, m[1])
 				}

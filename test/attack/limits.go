@@ -204,24 +204,7 @@ func garbageFlood(t *scene.Trial) {
 	h, d, _ := served(t, scene.Server)
 	before, err := scene.Memory(d.Pid())
 	t.Check(err)
-	flood := t.Dial(h, "127.0.0.1:123")
-	stop := make(chan struct{})
-	done := make(chan int)
-	go func() {
-		sent, b := 0, scene.Random(900)
-		for {
-			select {
-			case <-stop:
-				done <- sent
-				return
-			default:
-			}
-			b[0] = byte(sent)
-			if _, err := flood.Write(b[:40+sent%800]); err == nil {
-				sent++
-			}
-		}
-	}()
+	stop := pourGarbage(t.Dial(h, "127.0.0.1:123"))
 	asked, answered := 0, 0
 	var worst time.Duration
 	for begin := time.Now(); time.Since(begin) < 10*time.Second; asked++ {
@@ -232,8 +215,7 @@ func garbageFlood(t *scene.Trial) {
 		}
 		t.Pause(20 * time.Millisecond)
 	}
-	close(stop)
-	sent := <-done
+	sent := stop()
 	after, err := scene.Memory(d.Pid())
 	t.Check(err)
 	if 2*answered < asked {
@@ -244,6 +226,28 @@ func garbageFlood(t *scene.Trial) {
 	}
 	t.Alive(d.Process)
 	t.Saw("%d datagrams a second of garbage; %d of %d honest requests answered, memory %+d KiB", sent/10, answered, asked, (after-before)>>10)
+}
+
+// pourGarbage sends datagrams of all lengths as fast as they go, until stop,
+// which says how many.
+func pourGarbage(hose net.Conn) (stop func() int) {
+	ended, done := make(chan struct{}), make(chan int)
+	go func() {
+		sent, b := 0, scene.Random(900)
+		for {
+			select {
+			case <-ended:
+				done <- sent
+				return
+			default:
+			}
+			b[0] = byte(sent)
+			if _, err := hose.Write(b[:40+sent%800]); err == nil {
+				sent++
+			}
+		}
+	}()
+	return func() int { close(ended); return <-done }
 }
 
 // memoryCeiling has the kernel kill what uses more than it may.
@@ -266,23 +270,7 @@ func memoryCeiling(t *scene.Trial) {
 		t.Check(err)
 		most = max(most, now)
 	}
-	stop, done := make(chan struct{}), make(chan int)
-	hose := t.Dial(h, "127.0.0.1:123")
-	go func() {
-		sent, b := 0, scene.Random(900)
-		for {
-			select {
-			case <-stop:
-				done <- sent
-				return
-			default:
-			}
-			b[0] = byte(sent)
-			if _, err := hose.Write(b[:40+sent%800]); err == nil {
-				sent++
-			}
-		}
-	}()
+	stop := pourGarbage(t.Dial(h, "127.0.0.1:123"))
 	hello := scene.ClientHello()
 	for round := range 4 {
 		closeAll, _ := t.Crowd(h, exchangeAddr, 500)
@@ -298,8 +286,7 @@ func memoryCeiling(t *scene.Trial) {
 		}
 		closeAll()
 	}
-	close(stop)
-	sent := <-done
+	sent := stop()
 	t.Eventually(10*time.Second, func() error { _, err := askIn(h, "127.0.0.50", "127.0.0.1:123"); return err })
 	t.Eventually(10*time.Second, func() error { _, err := t.KeyExchange(h, exchangeAddr, "server.test"); return err })
 	look()
