@@ -108,7 +108,7 @@ func arbitraryMessages(t *scene.Trial) {
 	h, d := exchanging(t)
 	random := rand.New(rand.NewPCG(3, 3))
 	good := message(protocols, aeads, end)
-	before, err := scene.Memory(d.Pid())
+	before, err := lab.Memory(d.Pid())
 	t.Check(err)
 	answered := 0
 	for i := range 300 {
@@ -142,7 +142,7 @@ func arbitraryMessages(t *scene.Trial) {
 	}
 	t.Alive(d.Process)
 	honest(t, h)
-	after, err := scene.Memory(d.Pid())
+	after, err := lab.Memory(d.Pid())
 	t.Check(err)
 	if grown := after - before; grown > 32<<20 {
 		t.Fatal("memory grew by %d octets", grown)
@@ -162,7 +162,7 @@ func tenThousand(t *scene.Trial) {
 			t.Fatal("NTP suffers: %d answers (%v)", len(replies), err)
 		}
 	}
-	files, err := scene.Descriptors(d.Pid())
+	files, err := lab.Descriptors(d.Pid())
 	t.Check(err)
 	closeAll()
 	begin := time.Now()
@@ -354,7 +354,7 @@ func badRequests(t *scene.Trial) {
 
 func hostileTLSClient(t *scene.Trial) {
 	h, d := exchanging(t)
-	before, err := scene.CPU(d.Pid())
+	before, err := lab.CPU(d.Pid())
 	t.Check(err)
 	begin, n := time.Now(), 0
 	floods := map[string]func(c *tls.Conn) error{
@@ -385,7 +385,7 @@ func hostileTLSClient(t *scene.Trial) {
 			n++
 		}
 	}
-	after, err := scene.CPU(d.Pid())
+	after, err := lab.CPU(d.Pid())
 	t.Check(err)
 	t.Alive(d.Process)
 	honest(t, h)

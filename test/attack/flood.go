@@ -67,7 +67,7 @@ func flood(t *scene.Trial) {
 	capacity := float64(accepted(t, d)-first) / 6
 	t.Pause(2 * time.Second)
 
-	memory, err := scene.Memory(d.Pid())
+	memory, err := lab.Memory(d.Pid())
 	t.Check(err)
 	lines := lineCount(d)
 	garbage := garbageKinds(t, h)
@@ -83,7 +83,7 @@ func flood(t *scene.Trial) {
 	})
 	over := time.Now()
 	asking.Wait()
-	most, err := scene.Memory(d.Pid())
+	most, err := lab.Memory(d.Pid())
 	t.Check(err)
 	t.Eventually(floodRecovery, func() error { _, err := askIn(h, "127.0.0.200", "127.0.0.1:123"); return err })
 	t.Eventually(floodRecovery, func() error { _, err := t.KeyExchange(h, exchangeAddr, "server.test"); return err })

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/nts"
+	"github.com/ntpd-go/ntpd-go/test/lab"
 	"github.com/ntpd-go/ntpd-go/test/scene"
 )
 
@@ -160,7 +161,7 @@ func wrongCookies(t *scene.Trial) {
 		_, _ = c.Read(b) // until the client has had enough
 	}})
 	d := besieged(t, servers)
-	m, err := scene.Memory(d.Pid())
+	m, err := lab.Memory(d.Pid())
 	t.Check(err)
 	if m > 100<<20 {
 		t.Fatal("%d octets of memory", m)
@@ -310,7 +311,7 @@ func costlyChains(t *scene.Trial) {
 		{"200 intermediates", &tls.Config{Certificates: []tls.Certificate{long}, NextProtos: []string{nts.ALPN}}, never, false},
 		{"2,000 constraints", &tls.Config{Certificates: []tls.Certificate{constrained}, NextProtos: []string{nts.ALPN}}, never, false},
 	})
-	spent, err := scene.CPU(d.Pid())
+	spent, err := lab.CPU(d.Pid())
 	t.Check(err)
 	if spent > 3*time.Second {
 		t.Fatal("%v of processor time", spent)

@@ -131,10 +131,10 @@ func limiterMemory(t *scene.Trial) {
 		}
 	}
 	spray(20000)
-	before, err := scene.Memory(d.Pid())
+	before, err := lab.Memory(d.Pid())
 	t.Check(err)
 	spray(280000)
-	after, err := scene.Memory(d.Pid())
+	after, err := lab.Memory(d.Pid())
 	t.Check(err)
 	if grown := after - before; grown > 4<<20 {
 		t.Fatal("memory grew by %d octets", grown)
@@ -202,7 +202,7 @@ func fewDescriptors(t *scene.Trial) {
 
 func garbageFlood(t *scene.Trial) {
 	h, d, _ := served(t, scene.Server)
-	before, err := scene.Memory(d.Pid())
+	before, err := lab.Memory(d.Pid())
 	t.Check(err)
 	stop := pourGarbage(t.Dial(h, "127.0.0.1:123"))
 	asked, answered := 0, 0
@@ -216,7 +216,7 @@ func garbageFlood(t *scene.Trial) {
 		t.Pause(20 * time.Millisecond)
 	}
 	sent := stop()
-	after, err := scene.Memory(d.Pid())
+	after, err := lab.Memory(d.Pid())
 	t.Check(err)
 	if 2*answered < asked {
 		t.Fatal("%d of %d honest requests answered", answered, asked)
@@ -266,7 +266,7 @@ func memoryCeiling(t *scene.Trial) {
 	var most int64
 	look := func() {
 		t.Alive(d.Process)
-		now, err := scene.Memory(d.Pid())
+		now, err := lab.Memory(d.Pid())
 		t.Check(err)
 		most = max(most, now)
 	}

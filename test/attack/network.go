@@ -169,7 +169,7 @@ func icmpFlood(t *scene.Trial) {
 	_, err := s.Volley([][]byte{scene.Plain()})
 	t.Check(err)
 	t.Control("a request is answered")
-	before, err := scene.CPU(d.Pid())
+	before, err := lab.CPU(d.Pid())
 	t.Check(err)
 	begin := time.Now()
 	for i := range 50000 {
@@ -182,10 +182,10 @@ func icmpFlood(t *scene.Trial) {
 		t.Fatal("%d of 3 requests answered after the flood", len(replies))
 	}
 	t.Pause(2 * time.Second)
-	idle, err := scene.CPU(d.Pid())
+	idle, err := lab.CPU(d.Pid())
 	t.Check(err)
 	t.Pause(2 * time.Second)
-	after, err := scene.CPU(d.Pid())
+	after, err := lab.CPU(d.Pid())
 	t.Check(err)
 	if after-idle > 100*time.Millisecond {
 		t.Fatal("the server spins: %v of processor time in two seconds of silence", after-idle)
@@ -202,7 +202,7 @@ func changingNetwork(t *scene.Trial) {
 	d := t.Daemon(there, "client", scene.Client+"[[source]]\nmode = \"server\"\naddress = \"10.9.0.1\"\n")
 	t.Samples(d, 0, 0, 4, 30*time.Second)
 	t.Control("the client measures over the cable")
-	files, err := scene.Descriptors(d.Pid())
+	files, err := lab.Descriptors(d.Pid())
 	t.Check(err)
 	for range 3 {
 		t.Check(there.IP("link", "set", "wire0", "down"))
@@ -224,7 +224,7 @@ func changingNetwork(t *scene.Trial) {
 	now, _, err = d.Source(0)
 	t.Check(err)
 	s := t.Samples(d, 0, now.Taken(), 2, 60*time.Second)
-	after, err := scene.Descriptors(d.Pid())
+	after, err := lab.Descriptors(d.Pid())
 	t.Check(err)
 	if after > files+3 {
 		t.Fatal("%d descriptors, %d before", after, files)
@@ -314,7 +314,7 @@ func hostileDNS(t *scene.Trial) {
 	if len(asked) > 12 {
 		t.Fatal("%d addresses were asked", len(asked))
 	}
-	spent, err := scene.CPU(d.Pid())
+	spent, err := lab.CPU(d.Pid())
 	t.Check(err)
 	if spent > 5*time.Second {
 		t.Fatal("%v of processor time", spent)

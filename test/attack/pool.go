@@ -224,7 +224,7 @@ func poolCrowd(t *scene.Trial) {
 	closeAll, _ := t.Crowd(h, poolAddr, 10000) // some may be refused
 	t.Pause(time.Second)
 	t.Alive(p)
-	memory, err := scene.Memory(p.Pid())
+	memory, err := lab.Memory(p.Pid())
 	t.Check(err)
 	closeAll()
 	begin := time.Now()

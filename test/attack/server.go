@@ -33,7 +33,7 @@ func arbitraryRequests(t *scene.Trial) {
 	h, d, s := served(t, scene.Server)
 	session := t.Session(h, "127.0.0.1:4460", "server.test")
 	random := rand.New(rand.NewPCG(1, 1))
-	before, err := scene.Memory(d.Pid())
+	before, err := lab.Memory(d.Pid())
 	t.Check(err)
 	var packets [][]byte
 	for i := range 20000 {
@@ -56,7 +56,7 @@ func arbitraryRequests(t *scene.Trial) {
 	t.Check(err)
 	t.Check(shorter(packets, replies))
 	t.Alive(d.Process)
-	after, err := scene.Memory(d.Pid())
+	after, err := lab.Memory(d.Pid())
 	t.Check(err)
 	if grown := after - before; grown > 16<<20 {
 		t.Fatal("memory grew by %d octets", grown)

@@ -21,7 +21,7 @@ func observationAbuse(t *scene.Trial) {
 	t.MustState(d)
 	t.Check(os.WriteFile(filepath.Join(h.Dir, "world.toml"), []byte(sockets), 0o644))
 	t.Control("the observation socket answers")
-	before, err := scene.Memory(d.Pid())
+	before, err := lab.Memory(d.Pid())
 	t.Check(err)
 	path := filepath.Join(d.Host.Dir, "server.observe")
 	var open []net.Conn
@@ -51,7 +51,7 @@ func observationAbuse(t *scene.Trial) {
 		c.Close()
 	}
 	t.Eventually(10*time.Second, func() error { _, err := d.State(); return err })
-	after, err := scene.Memory(d.Pid())
+	after, err := lab.Memory(d.Pid())
 	t.Check(err)
 	if grown := after - before; grown > 10<<20 {
 		t.Fatal("memory grew by %d octets", grown)
@@ -96,7 +96,7 @@ func controlAbuse(t *scene.Trial, d *scene.Daemon) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatal("the control socket has mode %v (%v)", info.Mode(), err)
 	}
-	before, err := scene.Memory(d.Pid())
+	before, err := lab.Memory(d.Pid())
 	t.Check(err)
 	for _, request := range []string{
 		"\n", "{}\n", "null\n", "[]\n", "{\"schema\":99,\"verb\":\"reload\"}\n", "{\"schema\":1,\"verb\":\"no-such-verb\"}\n",
@@ -132,7 +132,7 @@ func controlAbuse(t *scene.Trial, d *scene.Daemon) {
 	if n := strings.Count(d.Text(), "a command was refused"); n == 0 {
 		t.Fatal("nobody's command did not reach the socket: %v", err)
 	}
-	after, err := scene.Memory(d.Pid())
+	after, err := lab.Memory(d.Pid())
 	t.Check(err)
 	if grown := after - before; grown > 10<<20 {
 		t.Fatal("memory grew by %d octets", grown)
@@ -223,7 +223,7 @@ func exporterAbuse(t *scene.Trial) {
 	}
 	t.Eventually(10*time.Second, works)
 	t.Control("the exporter gives metrics")
-	before, err := scene.Memory(e.Pid())
+	before, err := lab.Memory(e.Pid())
 	t.Check(err)
 	var open []net.Conn
 	for range 1000 {
@@ -252,7 +252,7 @@ func exporterAbuse(t *scene.Trial) {
 		c.Close()
 	}
 	t.Eventually(10*time.Second, works)
-	after, err := scene.Memory(e.Pid())
+	after, err := lab.Memory(e.Pid())
 	t.Check(err)
 	if grown := after - before; grown > 48<<20 {
 		t.Fatal("memory grew by %d octets", grown)

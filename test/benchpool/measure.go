@@ -3,11 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/ntpd-go/ntpd-go/test/lab"
 )
 
 // agreements are the key agreements of the clients.
@@ -119,7 +118,7 @@ func (b *bench) compare(agreement string, up *talk) error {
 // turn gives the processor time for an exchange in microseconds, and
 // exchanges per second.
 func (b *bench) turn(addr string, pid int, agreement string) (us, rate float64, err error) {
-	before, err := processorTime(pid)
+	before, err := lab.CPU(pid)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -129,7 +128,7 @@ func (b *bench) turn(addr string, pid int, agreement string) (us, rate float64, 
 		return 0, 0, err
 	}
 	took := time.Since(began)
-	after, err := processorTime(pid)
+	after, err := lab.CPU(pid)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -142,7 +141,7 @@ func (b *bench) turn(addr string, pid int, agreement string) (us, rate float64, 
 // upstreamTurn gives the processor time of the pool's side of an exchange with a
 // source, in microseconds.
 func (b *bench) upstreamTurn(t *talk) (us float64, err error) {
-	before, err := processorTime(t.pid)
+	before, err := lab.CPU(t.pid)
 	if err != nil {
 		return 0, err
 	}
@@ -150,7 +149,7 @@ func (b *bench) upstreamTurn(t *talk) (us float64, err error) {
 	if err := t.ask([]any{&n}, "rehearse %v", b.slice); err != nil {
 		return 0, err
 	}
-	after, err := processorTime(t.pid)
+	after, err := lab.CPU(t.pid)
 	if err != nil {
 		return 0, err
 	}
@@ -162,7 +161,7 @@ func (b *bench) upstreamTurn(t *talk) (us float64, err error) {
 
 // idleClients connects many clients, looks what they hold, and lets each ask.
 func (b *bench) idleClients() error {
-	before, err := resident(b.poolPID)
+	before, err := lab.Memory(b.poolPID)
 	if err != nil {
 		return err
 	}
@@ -175,16 +174,16 @@ func (b *bench) idleClients() error {
 	if n != b.clients || failed > 0 {
 		return fmt.Errorf("%d clients are connected, and %d are not", n, failed)
 	}
-	after, err := resident(b.poolPID)
+	after, err := lab.Memory(b.poolPID)
 	if err != nil {
 		return err
 	}
-	b.idle = float64(after-before) / float64(b.clients)
+	b.idle = float64(after-before) / 1024 / float64(b.clients)
 	if err := b.gen.ask([]any{&n, &failed}, "ask"); err != nil {
 		return err
 	}
 	fmt.Printf("%-15s %d clients connected in %v, %d KiB resident before and %d with them; %d were answered then, %d not\n",
-		"idle", b.clients, connected.Round(time.Millisecond), before, after, n, failed)
+		"idle", b.clients, connected.Round(time.Millisecond), before>>10, after>>10, n, failed)
 	if n != b.clients {
 		return errors.New("not every connected client was answered")
 	}
@@ -194,40 +193,4 @@ func (b *bench) idleClients() error {
 func median(x []float64) float64 {
 	x = slices.Sorted(slices.Values(x))
 	return x[len(x)/2]
-}
-
-// ticks is how often the kernel counts in /proc/PID/stat, USER_HZ.
-const ticks = 100
-
-// processorTime is what a process has spent on a processor, in user and kernel.
-func processorTime(pid int) (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := strings.Cut(string(text), ") ") // the name may hold blanks
-	fields := strings.Fields(rest)
-	sum := 0
-	for _, f := range fields[11:13] { // utime and stime
-		n, err := strconv.Atoi(f)
-		if err != nil {
-			return 0, err
-		}
-		sum += n
-	}
-	return time.Duration(sum) * time.Second / ticks, nil
-}
-
-// resident is the memory that a process holds, in KiB.
-func resident(pid int) (int, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			return strconv.Atoi(strings.Fields(value)[0])
-		}
-	}
-	return 0, fmt.Errorf("process %d holds no memory", pid)
 }

@@ -101,7 +101,7 @@ func damagedHandshakes(t *scene.Trial) {
 	h, d := serving(t)
 	hello := scene.ClientHello()
 	random := rand.New(rand.NewPCG(15, 1))
-	before, err := scene.CPU(d.Pid())
+	before, err := lab.CPU(d.Pid())
 	t.Check(err)
 	stays := 0
 	for i := range 1000 {
@@ -132,7 +132,7 @@ func damagedHandshakes(t *scene.Trial) {
 		}
 		c.Close()
 	}
-	after, err := scene.CPU(d.Pid())
+	after, err := lab.CPU(d.Pid())
 	t.Check(err)
 	t.Alive(d.Process)
 	t.Session(h, exchangeAddr, "server.test")
@@ -201,7 +201,7 @@ func ceiling(t *scene.Trial) {
 	t.Cleanup(func() { stop(); stopFlood() })
 	most := int64(0)
 	t.Hold(12*time.Second, func() error {
-		m, err := scene.Memory(d.Pid())
+		m, err := lab.Memory(d.Pid())
 		most = max(most, m)
 		return err
 	})

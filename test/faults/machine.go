@@ -74,7 +74,7 @@ func descriptors(t *scene.Trial) {
 	t.Samples(d, 0, 0, 3, 30*time.Second)
 	t.Session(h, "127.0.0.1:4460", "server.test")
 	t.Control("the daemon measures, serves and exchanges keys")
-	open, err := scene.Descriptors(d.Pid())
+	open, err := lab.Descriptors(d.Pid())
 	t.Check(err)
 	var before unix.Rlimit
 	t.Check(unix.Prlimit(d.Pid(), unix.RLIMIT_NOFILE, nil, &before))
@@ -85,10 +85,10 @@ func descriptors(t *scene.Trial) {
 	if err != nil || len(replies) != 2 {
 		t.Fatal("NTP suffers: %d answers (%v)", len(replies), err)
 	}
-	spent, err := scene.CPU(d.Pid())
+	spent, err := lab.CPU(d.Pid())
 	t.Check(err)
 	t.Pause(3 * time.Second)
-	later, err := scene.CPU(d.Pid())
+	later, err := lab.CPU(d.Pid())
 	t.Check(err)
 	if later-spent > time.Second {
 		t.Fatal("%v of processor time in three seconds without descriptors", later-spent)

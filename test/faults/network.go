@@ -99,7 +99,7 @@ func interfaces(t *scene.Trial) {
 	t.Samples(d, 0, 0, 3, 30*time.Second)
 	t.Samples(d, 1, 0, 3, 30*time.Second)
 	t.Control("the client measures over IPv4 and IPv6")
-	files, err := scene.Descriptors(d.Pid())
+	files, err := lab.Descriptors(d.Pid())
 	t.Check(err)
 	resumed := func() {
 		now, _, err := d.Source(0)
@@ -123,7 +123,7 @@ func interfaces(t *scene.Trial) {
 	// IPv4 alone, as when the other family's router has gone.
 	t.Check(there.IP("-6", "route", "flush", "dev", "wire0"))
 	resumed()
-	now, err := scene.Descriptors(d.Pid())
+	now, err := lab.Descriptors(d.Pid())
 	t.Check(err)
 	if now > files+3 {
 		t.Fatal("%d descriptors, %d before", now, files)
@@ -152,7 +152,7 @@ func deadNames(t *scene.Trial) {
 	dns.Set(good)
 	begin := time.Now()
 	t.Samples(d, 0, 0, 2, 80*time.Second)
-	spent, err := scene.CPU(d.Pid())
+	spent, err := lab.CPU(d.Pid())
 	t.Check(err)
 	if spent > 2*time.Second {
 		t.Fatal("%v of processor time", spent)

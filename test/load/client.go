@@ -43,9 +43,10 @@ func idleClient(all []*contender) (*idle, error) {
 }
 
 // resident is its memory, in MiB.
-func (i *idle) resident() float64 {
+func (i *idle) resident() (float64, error) {
 	if i == nil {
-		return 0
+		return 0, nil
 	}
-	return float64(resident(i.process.Pid())) / 1024
+	memory, err := lab.Memory(i.process.Pid())
+	return float64(memory) / (1 << 20), err
 }

@@ -104,7 +104,11 @@ func compare(o *order) error {
 			}
 		}
 	}
-	t := table{scenarios: picked, contenders: all, rounds: o.rounds, client: client.resident()}
+	idle, err := client.resident()
+	if err != nil {
+		return err
+	}
+	t := table{scenarios: picked, contenders: all, rounds: o.rounds, client: idle}
 	t.print(os.Stdout)
 	if o.document == "" {
 		return nil

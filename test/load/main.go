@@ -125,7 +125,7 @@ func measure(o *order) (*result, error) {
 	var failed error
 	measured := func() {
 		if o.pid > 0 {
-			d, err := processorTime(o.pid)
+			d, err := lab.CPU(o.pid)
 			spent = append(spent, d)
 			failed = errors.Join(failed, err)
 		}
@@ -146,7 +146,11 @@ func measure(o *order) (*result, error) {
 		cpu := spent[1] - spent[0]
 		r.CPU = cpu / time.Duration(t.Answered)
 		r.Busy = cpu.Seconds() / t.Elapsed.Seconds()
-		r.ResidentKiB = resident(o.pid)
+		memory, err := lab.Memory(o.pid)
+		if err != nil {
+			return nil, err
+		}
+		r.ResidentKiB = int(memory >> 10)
 	}
 	return r, nil
 }

@@ -82,7 +82,10 @@ func soak(o *order) error {
 		if err := c.processes[0].Signal(syscall.SIGHUP); err != nil {
 			return err
 		}
-		now := resourcesOf(pid)
+		now, err := resourcesOf(pid)
+		if err != nil {
+			return err
+		}
 		say("%v: %-5s %v; %v", time.Since(began).Round(time.Second), s.name, r, now)
 		if before == (resources{}) && time.Since(began) > soakWarmUp {
 			before = now
@@ -93,7 +96,10 @@ func soak(o *order) error {
 		default:
 		}
 	}
-	after := resourcesOf(pid)
+	after, err := resourcesOf(pid)
+	if err != nil {
+		return err
+	}
 	fmt.Printf("soak: %d answers, %d lost, 0 wrong; %v, then %v\n", sum.Answered, sum.Lost, before, after)
 	if float64(after.kib) > soakGrowth*float64(before.kib) || after.files > before.files+8 || after.threads > before.threads+4 {
 		return errors.New("the server grew")
@@ -108,15 +114,11 @@ func (r resources) String() string {
 	return fmt.Sprintf("%.1f MiB, %d files, %d threads", float64(r.kib)/1024, r.files, r.threads)
 }
 
-func resourcesOf(pid int) resources {
-	count := func(what string) (sum int) {
-		for _, p := range lab.Family(pid) {
-			all, _ := os.ReadDir(fmt.Sprintf("/proc/%d/%s", p, what))
-			sum += len(all)
-		}
-		return sum
-	}
-	return resources{resident(pid), count("fd"), count("task")}
+func resourcesOf(pid int) (resources, error) {
+	memory, err1 := lab.Memory(pid)
+	files, err2 := lab.Descriptors(pid)
+	threads, err3 := lab.Threads(pid)
+	return resources{int(memory >> 10), files, threads}, errors.Join(err1, err2, err3)
 }
 
 // scrape reads the status once a second.

@@ -78,11 +78,11 @@ type usage struct {
 
 func measure(t *scene.Trial, d *scene.Daemon) usage {
 	t.Alive(d.Process)
-	memory, err := scene.Memory(d.Pid())
+	memory, err := lab.Memory(d.Pid())
 	t.Check(err)
-	descriptors, err := scene.Descriptors(d.Pid())
+	descriptors, err := lab.Descriptors(d.Pid())
 	t.Check(err)
-	threads, err := scene.Threads(d.Pid())
+	threads, err := lab.Threads(d.Pid())
 	t.Check(err)
 	return usage{memory, descriptors, threads}
 }

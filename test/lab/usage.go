@@ -1,19 +1,18 @@
-package scene
+package lab
 
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/ntpd-go/ntpd-go/test/lab"
 )
 
 // sum adds up a figure of a program and of those that it started: what strangers
 // cause, they cause in the process of the key exchange.
 func sum[T int | int64 | time.Duration](pid int, figure func(pid int) (T, error)) (all T, err error) {
-	for _, p := range lab.Family(pid) {
+	for _, p := range Family(pid) {
 		one, err := figure(p)
 		if err != nil {
 			return 0, err
@@ -55,23 +54,26 @@ func entries(pid int, what string) (int, error) {
 	})
 }
 
-// CPU is the processor time that a program and those that it started have used.
+// CPU is what all threads of a program and of those that it started have spent
+// on a processor. Threads that ended are not in it.
 func CPU(pid int) (time.Duration, error) {
-	return sum(pid, func(pid int) (time.Duration, error) {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			return 0, err
+	return sum(pid, func(pid int) (all time.Duration, err error) {
+		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+		if len(files) == 0 {
+			return 0, fmt.Errorf("there is no process %d", pid)
 		}
-		_, rest, ok := strings.Cut(string(text), ") ")
-		fields := strings.Fields(rest)
-		if !ok || len(fields) < 13 {
-			return 0, fmt.Errorf("unreadable stat of %d", pid)
+		for _, name := range files {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				continue // ended meanwhile
+			}
+			ran, _, _ := strings.Cut(string(text), " ")
+			ns, err := strconv.ParseInt(ran, 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("%s: %w", name, err)
+			}
+			all += time.Duration(ns)
 		}
-		user, err1 := strconv.ParseInt(fields[11], 10, 64)
-		system, err2 := strconv.ParseInt(fields[12], 10, 64)
-		if err1 != nil || err2 != nil {
-			return 0, fmt.Errorf("unreadable times of %d", pid)
-		}
-		return time.Duration(user+system) * 10 * time.Millisecond, nil // USER_HZ is 100 everywhere
+		return all, nil
 	})
 }
