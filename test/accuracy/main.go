@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -87,7 +86,7 @@ func run(args []string) error {
 	if o.out != "" {
 		err = errors.Join(err, explain(o.out))
 	}
-	fmt.Println(verdict(every))
+	fmt.Println(withSamePolls(every))
 	return err
 }
 
@@ -109,6 +108,9 @@ func (o *options) file(name string) ([]sim.Summary, error) {
 		}
 		fmt.Println(sum.Line())
 		sums = append(sums, sum)
+	}
+	for _, line := range verdicts(sums) {
+		fmt.Println(line)
 	}
 	if o.out == "" || len(sums) == 0 {
 		return sums, nil
@@ -144,32 +146,6 @@ func load(name string) ([]*sim.Scenario, error) {
 		}
 	}
 	return all, nil
-}
-
-// verdict is the last line: the median and the worst ratio of our RMS error to
-// chrony's where both poll alike, and the worst to the optimum.
-func verdict(all []sim.Summary) string {
-	var chrony []float64
-	bound := math.NaN()
-	for _, s := range all {
-		f := s.Scenario.Reference
-		if f == nil || !strings.HasPrefix(s.Scenario.Name, "fix") {
-			continue
-		}
-		rms := s.RMS.Mean * 1e6
-		if f.Chrony > 0 {
-			chrony = append(chrony, rms/f.Chrony)
-		}
-		if r := rms / f.Bound; f.Bound > 0 && !(r <= bound) {
-			bound = r
-		}
-	}
-	if len(chrony) == 0 {
-		return "accuracy: median - worst - bound -"
-	}
-	slices.Sort(chrony)
-	n := len(chrony)
-	return fmt.Sprintf("accuracy: median %.2f worst %.2f bound %.2f", (chrony[(n-1)/2]+chrony[n/2])/2, chrony[n-1], bound)
 }
 
 func seeds(r string) (first, last uint64, err error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,14 +32,37 @@ func TestVerdict(t *testing.T) {
 	row := func(name string, rms, chrony, bound float64) sim.Summary {
 		return sim.Summary{Scenario: &sim.Scenario{Name: name, Reference: &sim.Figures{Chrony: chrony, Bound: bound}}, RMS: sim.Figure{Mean: rms * 1e-6}}
 	}
-	got := verdict([]sim.Summary{
+	got := withSamePolls([]sim.Summary{
 		row("fix1", 5, 10, 4), row("fix2", 6, 10, 0), row("fix3", 8, 10, 8), row("fix4", 4, 10, 2), row("other", 100, 10, 1),
 		{Scenario: &sim.Scenario{Name: "fix5"}, RMS: sim.Figure{Mean: 1}},
 	})
 	if want := "accuracy: median 0.55 worst 0.80 bound 2.00"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got, want := verdict(nil), "accuracy: median - worst - bound -"; got != want {
+	if got, want := withSamePolls(nil), "accuracy: median - worst - bound -"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if lines := verdicts(nil); len(lines) > 0 {
+		t.Errorf("%q", lines)
+	}
+}
+
+// Where there are figures of the candidate, and of chrony's own schedule, they
+// are compared too.
+func TestVerdictsOfOtherFigures(t *testing.T) {
+	row := func(name string, rms, polls float64, f sim.Figures) sim.Summary {
+		return sim.Summary{Scenario: &sim.Scenario{Name: name, Reference: &f}, RMS: sim.Figure{Mean: rms * 1e-6}, Polls: sim.Figure{Mean: polls}}
+	}
+	got := verdicts([]sim.Summary{
+		row("a", 2, 0, sim.Figures{Candidate: 1}), row("b", 1, 0, sim.Figures{Candidate: 2}), row("c", 4, 0, sim.Figures{Candidate: 4}),
+		row("lan", 4, 11, sim.Figures{Chrony: 10, Polls: 10}), row("inet", 6, 3, sim.Figures{Chrony: 10, Polls: 4}), row("fix", 7, 54, sim.Figures{Chrony: 10, Polls: 5, Bound: 5}),
+	})
+	want := []string{
+		"candidate: geometric mean 1.00 of 3 rows, worst 2.00 (a)",
+		"own polls: median 0.50 worst 0.60, packets at most 1.10 of chrony's",
+		"accuracy: median 0.70 worst 0.70 bound 1.40",
+	}
+	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

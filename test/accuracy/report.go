@@ -26,7 +26,10 @@ func (o *options) report(name string, sums []sim.Summary) error {
 	for _, s := range sums {
 		b.WriteString(s.MarkdownLine())
 	}
-	fmt.Fprintf(&b, "\n`%s`\n\n## Typical runs\n\nThe seed whose RMS error is the median: error (band: least and largest of each stretch) and published error bound.\n", verdict(sums))
+	for _, line := range verdicts(sums) {
+		fmt.Fprintf(&b, "\n`%s`\n", line)
+	}
+	fmt.Fprintf(&b, "\n## Typical runs\n\nThe seed whose RMS error is the median: error (band: least and largest of each stretch) and published error bound.\n")
 	for _, s := range sums {
 		picture := s.Scenario.Name + ".svg"
 		if err := drawCurve(filepath.Join(curves, picture), &s); err != nil {

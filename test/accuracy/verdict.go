@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/ntpd-go/ntpd-go/internal/sim"
+)
+
+// verdicts are a line for each comparison that the scenarios of a file allow.
+func verdicts(file []sim.Summary) []string {
+	var lines []string
+	for _, line := range []string{withCandidate(file), withOwnPolls(file), withSamePolls(file)} {
+		if line != "" && line != nothing {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// nothing is the last line of a run that has nothing to compare.
+const nothing = "accuracy: median - worst - bound -"
+
+// withSamePolls is the median and the worst ratio of our RMS error to chrony's
+// where both poll alike, and the worst to the optimum.
+func withSamePolls(all []sim.Summary) string {
+	var chrony []float64
+	bound := math.NaN()
+	for _, s := range all {
+		f := s.Scenario.Reference
+		if f == nil || !strings.HasPrefix(s.Scenario.Name, "fix") {
+			continue
+		}
+		rms := s.RMS.Mean * 1e6
+		if f.Chrony > 0 {
+			chrony = append(chrony, rms/f.Chrony)
+		}
+		if r := rms / f.Bound; f.Bound > 0 && !(r <= bound) {
+			bound = r
+		}
+	}
+	if len(chrony) == 0 {
+		return nothing
+	}
+	return fmt.Sprintf("accuracy: median %.2f worst %.2f bound %.2f", median(chrony), slices.Max(chrony), bound)
+}
+
+// withOwnPolls is the same where each chooses when to poll, and the most packets
+// of ours for one of chrony's.
+func withOwnPolls(all []sim.Summary) string {
+	var rms, packets []float64
+	for _, s := range all {
+		f := s.Scenario.Reference
+		if f == nil || f.Chrony <= 0 || f.Polls <= 0 || strings.HasPrefix(s.Scenario.Name, "fix") {
+			continue
+		}
+		rms = append(rms, s.RMS.Mean*1e6/f.Chrony)
+		packets = append(packets, s.Polls.Mean/f.Polls)
+	}
+	if len(rms) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("own polls: median %.2f worst %.2f, packets at most %.2f of chrony's", median(rms), slices.Max(rms), slices.Max(packets))
+}
+
+// withCandidate is how the RMS errors compare with those of the candidate: their
+// geometric mean, and the row that fares worst.
+func withCandidate(all []sim.Summary) string {
+	var logs, worst float64
+	var n int
+	var name string
+	for _, s := range all {
+		f := s.Scenario.Reference
+		if f == nil || f.Candidate <= 0 {
+			continue
+		}
+		r := s.RMS.Mean * 1e6 / f.Candidate
+		logs, n = logs+math.Log(r), n+1
+		if r > worst {
+			worst, name = r, s.Scenario.Name
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("candidate: geometric mean %.2f of %d rows, worst %.2f (%s)", math.Exp(logs/float64(n)), n, worst, name)
+}
+
+// median of some numbers.
+func median(x []float64) float64 {
+	x = slices.Sorted(slices.Values(x))
+	n := len(x)
+	return (x[(n-1)/2] + x[n/2]) / 2
+}
