@@ -149,6 +149,7 @@ func forgedProtected(t *scene.Trial) {
 	if after.Cookies == nil || *after.Cookies < 7 {
 		t.Fatal("cookies were lost: %v", after.Cookies)
 	}
+	seen := map[string]bool{}
 	for _, r := range u.Requests() {
 		if strings.Contains(string(r), string(marker)) {
 			t.Fatal("the client used a cookie that was not authenticated")
@@ -156,8 +157,28 @@ func forgedProtected(t *scene.Trial) {
 		if len(r) == proto.HeaderLen {
 			t.Fatal("the client sent a plain request")
 		}
+		t.Check(fresh(r, seen))
 	}
 	t.Saw("%d single bits of true replies, no forged cookie used", bit)
+}
+
+// fresh wants a protected request to have an identifier of 32 octets and a cookie, none of which was seen before: that
+// would tell one who listens that it is the same client (RFC 8915, section 5.7).
+func fresh(request []byte, seen map[string]bool) error {
+	p, err := proto.ParsePacket(request)
+	if err != nil {
+		return err
+	}
+	for f := range p.All() {
+		if f.Type != proto.FieldUniqueIdentifier && f.Type != proto.FieldCookie {
+			continue
+		}
+		if len(f.Value) < 32 || seen[string(f.Value)] {
+			return fmt.Errorf("a field %#04x of %d octets, again: %v", uint16(f.Type), len(f.Value), seen[string(f.Value)])
+		}
+		seen[string(f.Value)] = true
+	}
+	return nil
 }
 
 func forgedOrigins(t *scene.Trial) {
@@ -319,13 +340,19 @@ func noPlainFallback(t *scene.Trial) {
 		t.Fatal("%d key exchanges in 18 seconds: forged NAKs drive the client", n)
 	}
 	t.Check(plain())
-	// A server whose key exchange never answers.
-	u2 := t.Upstream(h, "127.0.0.2:123")
-	d2 := t.Daemon(h, "blocked", scene.Client+scene.NTS("second.test"))
+	// Servers whose key exchange never answers, or refuses.
+	u2, u3 := t.Upstream(h, "127.0.0.2:123"), t.Upstream(h, "127.0.0.3:123")
+	t.Listen(h, "127.0.0.2:4460")
+	d2 := t.Daemon(h, "blocked", scene.Client+scene.NTS("second.test")+scene.NTS("third.test"))
 	t.Hold(8*time.Second, plain)
 	t.Alive(d2.Process)
-	if n := len(u2.Requests()); n != 0 {
-		t.Fatal("%d requests to a server without key exchange", n)
+	if n := len(u2.Requests()) + len(u3.Requests()); n != 0 {
+		t.Fatal("%d requests to servers without key exchange", n)
+	}
+	for _, row := range t.MustState(d2).Own.Sources {
+		if row.Text == "" && row.Condition != "key-exchange" {
+			t.Fatal("the key exchange of source %d was not tried: %s", row.Source, row.Condition)
+		}
 	}
 	// It recovers when the attack ends.
 	u.Script(nil)
@@ -333,10 +360,17 @@ func noPlainFallback(t *scene.Trial) {
 	t.Check(err)
 	t.Eventually(45*time.Second, func() error {
 		s, _, err := d.Source(0)
-		if err == nil && (s.ID != now.ID || s.Taken() <= now.Taken()) && s.Taken() < 2 {
-			err = fmt.Errorf("not yet: %s", s.Text)
+		if err != nil {
+			return err
 		}
-		return err
+		more := s.Taken()
+		if s.ID == now.ID {
+			more -= now.Taken()
+		}
+		if more < 2 {
+			return fmt.Errorf("%d measurements since: %s", more, s.Text)
+		}
+		return nil
 	})
 	t.Saw("no plain request in %d datagrams, no key exchange for NAKs beside answers, %d for NAKs alone", len(wire.Seen()), u.Exchanges()-exchanges)
 }
@@ -422,14 +456,14 @@ func extremes(t *scene.Trial) {
 	}
 	text := strings.Builder{}
 	text.WriteString(scene.Client + "[[source]]\nmode = \"server\"\naddress = \"127.0.0.1\"\n")
-	names := []string{""}
+	names, ups := []string{""}, []*scene.Upstream{nil}
 	for _, set := range []map[string]func(h *proto.Header){changes, survivable} {
 		for name, change := range set {
 			addr := netip.AddrFrom4([4]byte{127, 0, 8, byte(len(names))})
 			u := t.Upstream(h, addr.String()+":123")
 			u.Script(func(a *scene.Asked) [][]byte { return [][]byte{a.Header(change)} })
 			fmt.Fprintf(&text, "[[source]]\nmode = \"server\"\naddress = %q\n", addr.String())
-			names = append(names, name)
+			names, ups = append(names, name), append(ups, u)
 		}
 	}
 	d := t.Daemon(h, "client", text.String())
@@ -438,6 +472,12 @@ func extremes(t *scene.Trial) {
 	s := t.MustState(d)
 	for _, row := range s.Own.Sources {
 		name := names[row.Source]
+		if row.Source > 0 && len(ups[row.Source].Requests()) < 2 {
+			t.Fatal("a server with %s was asked %d times", name, len(ups[row.Source].Requests()))
+		}
+		if _, odd := survivable[name]; odd && row.Taken() == 0 {
+			t.Fatal("a server with %s gave nothing: %s %s", name, row.Condition, row.Text)
+		}
 		if _, bad := changes[name]; bad && (row.Condition == "selected" || row.Condition == "candidate" && row.Offset != nil && *row.Offset > 1) {
 			t.Fatal("a server with %s is %s", name, row.Condition)
 		}
@@ -446,6 +486,6 @@ func extremes(t *scene.Trial) {
 	if !s.Own.Synchronised || offset == nil || *offset > 0.5 || *offset < -0.5 || s.Own.Steps > 1 {
 		t.Fatal("not synchronised to the honest server: %+v", s.Own.Text)
 	}
-	t.Saw("%d extreme headers, none selected; the clock follows the honest server", len(names)-1)
+	t.Saw("%d extreme headers, none selected, and %d odd ones measured; the clock follows the honest server", len(changes), len(survivable))
 	badNumbers(t, h)
 }

@@ -32,6 +32,18 @@ func (t *Trial) Dial(h *lab.Host, server string) *Socket {
 // Socket asks one server.
 type Socket struct{ *net.UDPConn }
 
+// Socket opens a UDP socket on a host at an address, as an ordinary program has one.
+func (t *Trial) Socket(h *lab.Host, addr string) *net.UDPConn {
+	var c *net.UDPConn
+	t.Check(h.Inside(func() error {
+		var err error
+		c, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(At(addr)))
+		return err
+	}))
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
 // Random gives octets that nobody has seen before.
 func Random(n int) []byte {
 	b := make([]byte, n)
