@@ -2,6 +2,7 @@ package ke
 
 import (
 	"container/list"
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -15,23 +16,26 @@ import (
 const lateAfter = 200 * time.Millisecond
 
 // errCrowded is a client whose turn did not come in time.
-var errCrowded = errors.New("too many handshakes at once")
+var errCrowded = errors.New("too many at once")
 
-// Turns bounds the handshakes that are computed at once. What is expensive in
-// one begins when the client's first message is there and ends when the answer
-// leaves, so that a turn never waits for the network. Without turns a flood of
-// handshakes would make all of them late, and few clients would be served in
-// time, though the machine were busy all the while.
+// Turns bounds what is done at once for clients: handshakes that are computed,
+// or connections to a time source. Whose turn it is goes round the networks that
+// wait: a network with thousands in its line delays the others by one of its own
+// in each round. Many clients may stand behind one address, and have all that
+// others leave.
 //
-// Whose turn it is goes round the networks that wait: a network with thousands
-// in its line delays the others by one handshake in each round. What is
-// measured is time in the line, and no count of clients: many of them may stand
-// behind one address, and have all that others leave.
+// What is expensive in a handshake begins when the client's first message is
+// there and ends when the answer leaves, so that its turn never waits for the
+// network. Without turns a flood of handshakes would make all of them late, and
+// few clients would be served in time, though the machine were busy all the
+// while.
 type Turns struct {
-	patience time.Duration
+	patience time.Duration // of handshakes
 
 	mu    sync.Mutex
+	most  int
 	free  int
+	queue int                    // how many wait, in all lines
 	lines map[netip.Prefix]*line // of networks in which somebody waits
 	round list.List              // of *line; the first is next
 }
@@ -48,23 +52,32 @@ type waiter struct {
 	ready chan struct{} // closed when it is its turn
 }
 
-// NewTurns lets so many handshakes be computed at once, and others wait for that
-// no longer than patience.
+// NewTurns lets so much be done at once. Handshakes wait for their turn no longer
+// than patience.
 func NewTurns(atOnce int, patience time.Duration) *Turns {
-	return &Turns{patience: patience, free: atOnce, lines: make(map[netip.Prefix]*line)}
+	return &Turns{patience: patience, most: atOnce, free: atOnce, lines: make(map[netip.Prefix]*line)}
 }
 
-// Late reports whether a network asks for more than it gets: the first in its
-// line has waited for a while.
+// Taken is how many turns have begun and not ended.
+func (t *Turns) Taken() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.most - t.free
+}
+
+// Late reports whether a network asks for more than it gets: of those that wait
+// it has no less than its even share, and the first in its line has waited for a
+// while. One client among a crowd of others is late as well, and not to blame.
 func (t *Turns) Late(network netip.Prefix) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.lines[network]
-	return l != nil && time.Since(l.waiting.Front().Value.(*waiter).since) > lateAfter
+	return l != nil && l.waiting.Len()*len(t.lines) >= t.queue &&
+		time.Since(l.waiting.Front().Value.(*waiter).since) > lateAfter
 }
 
-// take waits for a turn, which ends with pass.
-func (t *Turns) take(network netip.Prefix) error {
+// Take waits for a turn, which ends with Pass, no longer than patience and ctx.
+func (t *Turns) Take(ctx context.Context, network netip.Prefix, patience time.Duration) error {
 	t.mu.Lock()
 	if t.free > 0 {
 		t.free--
@@ -79,14 +92,16 @@ func (t *Turns) take(network netip.Prefix) error {
 	}
 	w := &waiter{since: time.Now(), ready: make(chan struct{})}
 	place := l.waiting.PushBack(w)
+	t.queue++
 	t.mu.Unlock()
 
-	timer := time.NewTimer(t.patience)
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case <-w.ready:
 		return nil
 	case <-timer.C:
+	case <-ctx.Done():
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -96,13 +111,14 @@ func (t *Turns) take(network netip.Prefix) error {
 	default:
 	}
 	l.waiting.Remove(place)
+	t.queue--
 	t.tidy(l)
 	return errCrowded
 }
 
-// pass gives the turn to the next: the first of the network whose round it is,
+// Pass gives the turn to the next: the first of the network whose round it is,
 // which then comes last.
-func (t *Turns) pass() {
+func (t *Turns) Pass() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	first := t.round.Front()
@@ -112,6 +128,7 @@ func (t *Turns) pass() {
 	}
 	l := first.Value.(*line)
 	close(l.waiting.Remove(l.waiting.Front()).(*waiter).ready)
+	t.queue--
 	t.round.MoveToBack(first)
 	t.tidy(l)
 }
@@ -136,7 +153,7 @@ func (t *turn) take() error {
 	if t.held {
 		return nil
 	}
-	err := t.turns.take(t.network)
+	err := t.turns.Take(context.Background(), t.network, t.turns.patience)
 	t.held = err == nil
 	return err
 }
@@ -144,7 +161,7 @@ func (t *turn) take() error {
 func (t *turn) pass() {
 	if t.held {
 		t.held = false
-		t.turns.pass()
+		t.turns.Pass()
 	}
 }
 

@@ -25,17 +25,17 @@ func network(n int) netip.Prefix {
 func TestTurnsGoRoundNetworks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := NewTurns(1, time.Hour)
-		if err := turns.take(network(0)); err != nil {
+		if err := turns.Take(t.Context(), network(0), turns.patience); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
 		wait := func(net, n int) {
 			go func() {
-				if err := turns.take(network(net)); err != nil {
+				if err := turns.Take(t.Context(), network(net), turns.patience); err != nil {
 					t.Error(err)
 				}
 				got = append(got, fmt.Sprint(net, ".", n))
-				turns.pass()
+				turns.Pass()
 			}()
 			synctest.Wait()
 		}
@@ -45,7 +45,7 @@ func TestTurnsGoRoundNetworks(t *testing.T) {
 		wait(2, 0)
 		wait(3, 0)
 		wait(3, 1)
-		turns.pass()
+		turns.Pass()
 		synctest.Wait()
 		if want := "[1.0 2.0 3.0 1.1 3.1 1.2 1.3]"; fmt.Sprint(got) != want {
 			t.Errorf("%v, want %s", got, want)
@@ -62,7 +62,7 @@ func TestTurnsEndInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := NewTurns(2, time.Second)
 		for range 2 {
-			if err := turns.take(network(1)); err != nil {
+			if err := turns.Take(t.Context(), network(1), turns.patience); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -70,7 +70,7 @@ func TestTurnsEndInTime(t *testing.T) {
 		refused := make(chan time.Duration)
 		for range 3 {
 			go func() {
-				if err := turns.take(network(1)); !errors.Is(err, errCrowded) {
+				if err := turns.Take(t.Context(), network(1), turns.patience); !errors.Is(err, errCrowded) {
 					t.Error(err)
 				}
 				refused <- time.Since(began)
@@ -93,8 +93,8 @@ func TestTurnsEndInTime(t *testing.T) {
 		if turns.Late(network(1)) || len(turns.lines) != 0 || turns.round.Len() != 0 {
 			t.Error("somebody is remembered who has gone")
 		}
-		turns.pass()
-		turns.pass()
+		turns.Pass()
+		turns.Pass()
 		if turns.free != 2 {
 			t.Errorf("%d are free", turns.free)
 		}
@@ -107,10 +107,10 @@ func TestLateNetworkIsKeptOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := NewFair(nil, 1000, nil)
 		f.Turns = NewTurns(1, time.Minute)
-		if err := f.Turns.take(network(1)); err != nil {
+		if err := f.Turns.Take(t.Context(), network(1), f.Turns.patience); err != nil {
 			t.Fatal(err)
 		}
-		go func() { _ = f.Turns.take(network(1)) }()
+		go func() { _ = f.Turns.Take(t.Context(), network(1), f.Turns.patience) }()
 		synctest.Wait()
 		if !f.admit(network(1)) {
 			t.Error("kept out at once")
@@ -119,10 +119,66 @@ func TestLateNetworkIsKeptOut(t *testing.T) {
 		if f.admit(network(1)) || !f.admit(network(2)) {
 			t.Error("the wrong network is kept out")
 		}
-		f.Turns.pass()
+		f.Turns.Pass()
 		synctest.Wait()
 		if !f.admit(network(1)) {
 			t.Error("kept out after its turn")
+		}
+	})
+}
+
+// One client that waits because of a crowd of another network does not keep its
+// own network out.
+func TestOneAmongACrowdIsNotLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := NewTurns(1, time.Minute)
+		if err := turns.Take(t.Context(), network(1), 0); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			go func() { _ = turns.Take(t.Context(), network(1), time.Minute) }()
+		}
+		go func() { _ = turns.Take(t.Context(), network(2), time.Minute) }()
+		time.Sleep(lateAfter + 1)
+		if !turns.Late(network(1)) || turns.Late(network(2)) {
+			t.Error("the wrong network is late")
+		}
+		for range 2 { // one of each has its turn
+			turns.Pass()
+			synctest.Wait()
+		}
+		if turns.queue != 2 || !turns.Late(network(1)) {
+			t.Errorf("%d wait; late: %v", turns.queue, turns.Late(network(1)))
+		}
+		for range 3 {
+			turns.Pass()
+			synctest.Wait()
+		}
+		if turns.queue != 0 || turns.Taken() != 0 {
+			t.Errorf("%d wait, %d have their turn", turns.queue, turns.Taken())
+		}
+	})
+}
+
+// Who goes away while waiting leaves no trace.
+func TestTurnOfOneThatLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := NewTurns(1, time.Minute)
+		if err := turns.Take(t.Context(), network(1), 0); err != nil {
+			t.Fatal(err)
+		}
+		ctx, leave := context.WithTimeout(t.Context(), time.Second)
+		defer leave()
+		began := time.Now()
+		if err := turns.Take(ctx, network(2), time.Minute); !errors.Is(err, errCrowded) || time.Since(began) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		if turns.queue != 0 || len(turns.lines) != 0 || turns.Taken() != 1 {
+			t.Errorf("%d wait in %d lines, %d have their turn", turns.queue, len(turns.lines), turns.Taken())
+		}
+		turns.Pass()
+		if turns.Taken() != 0 {
+			t.Errorf("%d have their turn", turns.Taken())
 		}
 	})
 }
@@ -317,7 +373,7 @@ func TestSecondHelloNeedsATurn(t *testing.T) {
 		conn := &watcher{Conn: raw, before: func() {
 			if writes++; writes == 2 {
 				synctest.Wait()
-				if err := turns.take(network(1)); err != nil { // as others do meanwhile
+				if err := turns.Take(t.Context(), network(1), turns.patience); err != nil { // as others do meanwhile
 					t.Error(err)
 				}
 			}
@@ -325,7 +381,7 @@ func TestSecondHelloNeedsATurn(t *testing.T) {
 		if err := shake(conn, ca); err == nil || time.Since(began) != time.Second {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
-		turns.pass()
+		turns.Pass()
 		synctest.Wait()
 		if turns.free != 1 {
 			t.Errorf("%d turns are left", turns.free)

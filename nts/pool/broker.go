@@ -171,7 +171,7 @@ func (b *broker) prepare(ctx context.Context, l *leg, q nts.KeyExchange, who ask
 		wait = limit
 	}
 	began := time.Now()
-	conn, err := l.take(ctx, s.dialect, wait)
+	conn, err := l.take(ctx, who.network, s.dialect, wait)
 	if err != nil {
 		l.blame(err, time.Since(began))
 		return nil, none, err
@@ -198,7 +198,7 @@ func (b *broker) fetch(ctx context.Context, keys *handover, conn *upstreamConn, 
 	l.up.exchanges.Add(1)
 	est, err := b.send(ctx, committed, conn)
 	if notThisDialect(err) {
-		est, err = b.again(ctx, committed, l, conn.dialect, err)
+		est, err = b.again(ctx, committed, conn, err)
 	}
 	if err != nil {
 		l.up.exchangesFailed.Add(1)
@@ -229,7 +229,7 @@ func (b *broker) send(ctx context.Context, c *commitment, conn *upstreamConn) (n
 	conn.ke.Close() // its slot is for the next
 	l := conn.leg
 	if conn, err = l.dial(ctx, conn.dialect); err != nil {
-		<-l.slots
+		l.slots.Pass()
 		return nts.Established{}, err
 	}
 	if est, err = c.send(ctx, conn); err != nil {
@@ -242,13 +242,14 @@ func (b *broker) send(ctx context.Context, c *commitment, conn *upstreamConn) (n
 
 // again repeats a request that the source refused, if the source meanwhile
 // speaks another dialect: its operator changed the program.
-func (b *broker) again(ctx context.Context, c *commitment, l *leg, refused nts.Dialect, cause error) (nts.Established, error) {
+func (b *broker) again(ctx context.Context, c *commitment, refused *upstreamConn, cause error) (nts.Established, error) {
+	l := refused.leg
 	l.forget()
 	s, _, err := l.supports(ctx)
-	if err != nil || s.dialect == refused || !slices.Contains(s.algorithms, c.algorithm) {
+	if err != nil || s.dialect == refused.dialect || !slices.Contains(s.algorithms, c.algorithm) {
 		return nts.Established{}, cause
 	}
-	conn, err := l.take(ctx, s.dialect, prepareTimeout)
+	conn, err := l.take(ctx, refused.network, s.dialect, prepareTimeout)
 	if err != nil {
 		return nts.Established{}, err
 	}

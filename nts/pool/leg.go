@@ -57,7 +57,7 @@ type leg struct {
 	family family
 	up     *upstream
 	wake   chan struct{} // holds a value when the next question is due earlier
-	slots  chan struct{} // holds one value per connection that somebody uses
+	slots  *ke.Turns     // one for each connection that somebody uses
 	said   teller
 
 	mu               sync.Mutex
@@ -88,7 +88,7 @@ type question struct {
 func newLeg(m *member, f family, up *upstream) *leg {
 	return &leg{
 		member: m, family: f, up: up,
-		wake: make(chan struct{}, 1), slots: make(chan struct{}, inFlight),
+		wake: make(chan struct{}, 1), slots: ke.NewTurns(inFlight, 0),
 		sessions: tls.NewLRUClientSessionCache(keptSessions),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,7 +17,7 @@ func (w *world) leg(i int) *leg { return (*w.pool.broker.members.Load())[i].legs
 
 func (w *world) take(l *leg, d nts.Dialect) *upstreamConn {
 	w.t.Helper()
-	c, err := l.take(w.t.Context(), d, 0)
+	c, err := l.take(w.t.Context(), netip.Prefix{}, d, 0)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -34,8 +35,8 @@ func TestWhichConnectionRests(t *testing.T) {
 		rests := func(want int) {
 			t.Helper()
 			synctest.Wait()
-			if n := s.openNow(); n != want || len(l.slots) != 0 {
-				t.Errorf("%d connections are open, want %d; %d slots are taken", n, want, len(l.slots))
+			if n := s.openNow(); n != want || l.slots.Taken() != 0 {
+				t.Errorf("%d connections are open, want %d; %d slots are taken", n, want, l.slots.Taken())
 			}
 		}
 		w.take(l, nts.IANA).done(nts.NoDialect)
@@ -65,7 +66,7 @@ func TestWhichConnectionRests(t *testing.T) {
 		c.alive = make(chan bool, 1)
 		c.alive <- false
 		l.idle = append(l.idle, c)
-		<-l.slots
+		l.slots.Pass()
 		if d := w.take(l, nts.Draft); d == c || d.reused {
 			t.Error("a dead connection is used")
 		} else {
@@ -118,15 +119,55 @@ func TestSlotsAreFew(t *testing.T) {
 			held = append(held, w.take(l, nts.IANA))
 		}
 		began := time.Now()
-		if _, err := l.take(t.Context(), nts.IANA, slotWait); !errors.Is(err, errBusy) || time.Since(began) != slotWait {
+		if _, err := l.take(t.Context(), netip.Prefix{}, nts.IANA, slotWait); !errors.Is(err, errBusy) || time.Since(began) != slotWait {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 		time.AfterFunc(time.Millisecond, func() { held[0].close() })
-		c, err := l.take(t.Context(), nts.IANA, slotWait)
+		c, err := l.take(t.Context(), netip.Prefix{}, nts.IANA, slotWait)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range append(held[1:], c) {
+			c.close()
+		}
+	})
+}
+
+// A crowd of one network that waits for a source delays a client of another by
+// one exchange, and not by all of theirs.
+func TestSlotsGoRoundNetworks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.add(func(s *source) { s.keep = true })
+		w.start()
+		l := w.leg(0)
+		var held []*upstreamConn
+		for range inFlight {
+			held = append(held, w.take(l, nts.IANA))
+		}
+		var order []string
+		come := func(name, network string) {
+			go func() {
+				c, err := l.take(t.Context(), netip.MustParsePrefix(network), nts.IANA, time.Minute)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				order = append(order, name)
+				c.done(nts.IANA)
+			}()
+			synctest.Wait()
+		}
+		for range 3 {
+			come("crowd", "192.0.2.0/24")
+		}
+		come("one", "198.51.100.0/24")
+		held[0].done(nts.IANA)
+		synctest.Wait()
+		if want := []string{"crowd", "one", "crowd", "crowd"}; !slices.Equal(order, want) {
+			t.Errorf("%v, want %v", order, want)
+		}
+		for _, c := range held[1:] {
 			c.close()
 		}
 	})

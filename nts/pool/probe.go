@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/ntpd-go/ntpd-go/nts"
@@ -58,6 +59,10 @@ func usable(d nts.Dialect, q nts.Information, a nts.Supported) support {
 	return s
 }
 
+// ourselves is the network of questions of our own, which take turns with those
+// of clients.
+var ourselves netip.Prefix
+
 // question asks the source something that holds no keys. A kept connection
 // that turns out to be dead is replaced, once.
 func (l *leg) question(ctx context.Context, d nts.Dialect, q nts.Request, decode func([]byte) (nts.Response, error)) (nts.Response, error) {
@@ -74,7 +79,7 @@ func (l *leg) question(ctx context.Context, d nts.Dialect, q nts.Request, decode
 		}
 	}()
 	for again := true; ; again = false {
-		conn, err := l.take(ctx, d, askTimeout)
+		conn, err := l.take(ctx, ourselves, d, askTimeout)
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/ntpd-go/ntpd-go/nts"
+	"github.com/ntpd-go/ntpd-go/nts/ke"
 )
 
 // Rules are how sources are selected, besides their weights. The zero value is
@@ -30,15 +31,16 @@ const allShards = -1
 
 // asker is a client, as selection sees it.
 type asker struct {
-	family family
-	place  Place
-	shard  int
-	deny   map[string]bool // by canonical name; nil if it denies nobody
+	network netip.Prefix
+	family  family
+	place   Place
+	shard   int
+	deny    map[string]bool // by canonical name; nil if it denies nobody
 }
 
 // asker is what the rules make of a client.
 func (r *Rules) asker(from netip.Addr, serverName string, q nts.KeyExchange) asker {
-	a := asker{family: familyOf(from), shard: r.shard(serverName)}
+	a := asker{network: ke.Network(from), family: familyOf(from), shard: r.shard(serverName)}
 	if r.Locate != nil {
 		a.place = r.Locate(from)
 	}

@@ -137,7 +137,7 @@ func (l *leg) status(now time.Time) FamilyStatus {
 		Family: l.family.String(), State: StateOK, Answered: l.knownAt,
 		RoundTripMS: float64(l.quality.trip.Microseconds()) / 1000,
 		Quality:     float64(l.quality.value()) / fullQuality,
-		Resting:     len(l.idle), Busy: len(l.slots), Served: l.served, Failed: l.failures,
+		Resting:     len(l.idle), Busy: l.slots.Taken(), Served: l.served, Failed: l.failures,
 	}
 	if !l.knownAt.IsZero() {
 		s.Dialect = l.known.dialect.String()

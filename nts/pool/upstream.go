@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -50,6 +51,7 @@ type upstream struct {
 // over it, and no keys are ever taken out of it.
 type upstreamConn struct {
 	leg     *leg
+	network netip.Prefix // of the client that has the slot
 	dialect nts.Dialect
 	ke      *ke.Conn
 	since   time.Time
@@ -64,39 +66,22 @@ type upstreamConn struct {
 // errBusy is a source whose connections are all in use.
 var errBusy = errors.New("all connections to the time source are in use")
 
-// take gives a connection: the one that rests, or a new one. It waits for a
-// slot no longer than wait.
-func (l *leg) take(ctx context.Context, d nts.Dialect, wait time.Duration) (*upstreamConn, error) {
-	if err := l.slot(ctx, wait); err != nil {
-		return nil, err
+// take gives a client's network a connection: the one that rests, or a new one.
+// It waits for a slot no longer than wait.
+func (l *leg) take(ctx context.Context, network netip.Prefix, d nts.Dialect, wait time.Duration) (*upstreamConn, error) {
+	if l.slots.Take(ctx, network, wait) != nil {
+		return nil, errBusy
 	}
-	if c := l.awaken(d); c != nil {
-		return c, nil
+	c := l.awaken(d)
+	if c == nil {
+		var err error
+		if c, err = l.dial(ctx, d); err != nil {
+			l.slots.Pass()
+			return nil, err
+		}
 	}
-	c, err := l.dial(ctx, d)
-	if err != nil {
-		<-l.slots
-		return nil, err
-	}
+	c.network = network
 	return c, nil
-}
-
-func (l *leg) slot(ctx context.Context, wait time.Duration) error {
-	select {
-	case l.slots <- struct{}{}:
-		return nil
-	default:
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case l.slots <- struct{}{}:
-		return nil
-	case <-timer.C:
-		return errBusy
-	case <-ctx.Done():
-		return errBusy
-	}
 }
 
 // awaken gives a connection that rests, the one that was used last, if it is
@@ -146,7 +131,7 @@ func (l *leg) dial(ctx context.Context, d nts.Dialect) (*upstreamConn, error) {
 // close ends a connection and gives its slot back.
 func (c *upstreamConn) close() {
 	c.ke.Close()
-	<-c.leg.slots
+	c.leg.slots.Pass()
 }
 
 // timed notes how long an exchange over a kept connection took.
@@ -183,7 +168,7 @@ func (c *upstreamConn) done(granted nts.Dialect) {
 		c.close()
 		return
 	}
-	<-l.slots
+	l.slots.Pass()
 }
 
 // rest watches a connection until somebody wants it, it has rested too long,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -185,7 +186,7 @@ func TestCase29SessionsAreResumedUpstreamOnly(t *testing.T) {
 			t.Errorf("%d of %d connections were resumed", resumed, accepted)
 		}
 		l := (*w.pool.broker.members.Load())[0].legs[ipv4]
-		c, err := l.take(t.Context(), nts.IANA, 0)
+		c, err := l.take(t.Context(), netip.Prefix{}, nts.IANA, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
