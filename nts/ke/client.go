@@ -36,6 +36,11 @@ type Client struct {
 
 	// Now is the time by which certificates are valid; nil is time.Now.
 	Now func() time.Time
+
+	// Handshake takes a connection through its handshake; nil is that of
+	// crypto/tls. Whoever replaces it answers for all that config asks for. It
+	// is there for tests of what is said behind the handshake.
+	Handshake func(raw net.Conn, config *tls.Config) (net.Conn, tls.ConnectionState, error)
 }
 
 // ClientRequest is what a time client wants.

@@ -64,7 +64,7 @@ func (t *Target) name() string {
 // Conn is a connection of a client to a key-exchange server whose certificate
 // and application protocol are right.
 type Conn struct {
-	tls    *tls.Conn
+	tls    net.Conn // a *tls.Conn, once its handshake is done
 	reader *bufio.Reader
 	target Target
 	state  tls.ConnectionState
@@ -134,17 +134,15 @@ func (c *Client) open(ctx context.Context, target Target, addr netip.AddrPort) (
 	if err != nil {
 		return nil, networkError("connect", contextCause(ctx, err))
 	}
-	conn := &Conn{target: target, remote: AddrPort(raw.RemoteAddr())}
+	conn := &Conn{tls: raw, target: target, remote: AddrPort(raw.RemoteAddr())}
 	config := c.tlsConfig(target)
 	conn.coldStart(config, c.Now)
-	conn.tls = tls.Client(raw, config)
 	release := conn.bind(ctx)
 	defer release()
-	if err := conn.tls.Handshake(); err != nil {
+	if conn.tls, conn.state, err = c.handshake(raw, config); err != nil {
 		raw.Close()
 		return nil, handshakeError(target.name(), contextCause(ctx, err))
 	}
-	conn.state = conn.tls.ConnectionState()
 	// RFC 8915 section 4: the handshake has "the client offering (via an ALPN
 	// extension), and the server accepting, an application-layer protocol of
 	// ntske/1".
@@ -156,6 +154,15 @@ func (c *Client) open(ctx context.Context, target Target, addr netip.AddrPort) (
 	}
 	conn.reader = bufio.NewReader(conn.tls)
 	return conn, nil
+}
+
+func (c *Client) handshake(raw net.Conn, config *tls.Config) (net.Conn, tls.ConnectionState, error) {
+	if c.Handshake != nil {
+		return c.Handshake(raw, config)
+	}
+	conn := tls.Client(raw, config)
+	err := conn.Handshake()
+	return conn, conn.ConnectionState(), err
 }
 
 // usable leaves the addresses of the target's network.
@@ -230,8 +237,9 @@ func (c *Client) lookup(ctx context.Context, host string, port uint16) ([]netip.
 // bind makes the context's end the connection's deadline, until release.
 func (c *Conn) bind(ctx context.Context) (release func()) {
 	deadline, _ := ctx.Deadline()
-	c.tls.SetDeadline(deadline)
-	stop := context.AfterFunc(ctx, func() { c.tls.SetDeadline(time.Unix(1, 0)) })
+	conn := c.tls                  // which the handshake replaces
+	_ = conn.SetDeadline(deadline) // shows in what follows
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	return func() { stop() }
 }
 
@@ -309,7 +317,7 @@ func (c *Conn) NotAfter() time.Time { return c.state.PeerCertificates[0].NotAfte
 
 // Close sends the close_notify of RFC 8915 section 4 and closes.
 func (c *Conn) Close() error {
-	c.tls.SetDeadline(time.Now().Add(writeGrace))
+	_ = c.tls.SetDeadline(time.Now().Add(writeGrace)) // shows in what follows
 	return c.tls.Close()
 }
 
