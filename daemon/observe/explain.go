@@ -68,7 +68,7 @@ func plain(row *Row, r *SourceReport, own *Own) string {
 	case engine.Unusable:
 		return "it cannot be used"
 	default:
-		return row.Condition
+		return r.State
 	}
 }
 

@@ -10,7 +10,8 @@ import (
 )
 
 // WritePlain prints the state in the layout of ntpd-rs' `ntp-ctl status`,
-// octet for octet, for whoever parses that.
+// octet for octet, for whoever parses that; but names and addresses are lines
+// that do nothing to a terminal.
 func WritePlain(w io.Writer, s *State) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, "Synchronization status:\n")
@@ -35,7 +36,7 @@ func plainSource(b *bufio.Writer, s *Source) {
 	if s.NTSCookies != nil {
 		nts = " [NTS]"
 	}
-	fmt.Fprintf(b, "\n%s %s%s (%d)\n", s.Name, s.Address, nts, s.ID)
+	fmt.Fprintf(b, "\n%s %s%s (%d)\n", line(s.Name), line(s.Address), nts, s.ID)
 	fmt.Fprintf(b, "\tOffset:\t\t\t%+.6f\n", s.Offset)
 	fmt.Fprintf(b, "\tUncertainty:\t\t±%.6f\n", s.Uncertainty)
 	fmt.Fprintf(b, "\tDelay:\t\t\t±%.6f\n", s.Delay)
@@ -50,7 +51,7 @@ func plainSource(b *bufio.Writer, s *Source) {
 
 func plainServer(b *bufio.Writer, s *Server) {
 	t := &s.Stats
-	fmt.Fprintf(b, "\n%s\n", s.Address)
+	fmt.Fprintf(b, "\n%s\n", line(s.Address))
 	fmt.Fprintf(b, "\tIgnored\t\t\t%d\n", t.IgnoredPackets)
 	fmt.Fprintf(b, "\tResponse send errors\t%d\n", t.ResponseSendErrors)
 	fmt.Fprintf(b, "\tNTS NAK\t\t\t%d\n", t.NTSNakPackets)

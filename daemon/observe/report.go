@@ -188,7 +188,7 @@ func clockReport(s *State) ClockReport {
 func ownSource(row *Row, s *State, now time.Time) SourceReport {
 	index := row.Source
 	r := SourceReport{
-		Index: &index, Name: line(row.Name), Mode: word(row.Mode), Address: word(row.Address), State: row.Condition,
+		Index: &index, Name: line(row.Name), Mode: word(row.Mode), Address: word(row.Address), State: line(row.Condition),
 		Reason: word(row.Reason), Retry: row.RetryIn, Stratum: row.Stratum, ReferenceID: word(row.RefID),
 		Offset: row.Offset, Uncertainty: row.Sigma, Delay: row.Delay, RootDelay: row.RootDelay, RootDispersion: row.RootDispersion,
 		Used: row.Condition == stateSelected,
@@ -259,18 +259,23 @@ func word(s string) *string {
 // longest bounds a text, in characters.
 const longest = 400
 
-// line makes one harmless line of a text that may come from far away: what
-// would move a terminal's cursor becomes a space.
+// line makes one harmless line of a text that may come from far away.
 func line(s string) string {
 	if r := []rune(s); len(r) > longest {
 		s = string(r[:longest]) + "…"
 	}
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
+	return strings.TrimSpace(Harmless(s))
+}
+
+// Harmless is a text as it can be shown: what would move a terminal's cursor
+// becomes a space.
+func Harmless(s string) string {
+	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
-	}, s))
+	}, s)
 }
 
 func calendar(t Timestamp, now time.Time) *time.Time {
