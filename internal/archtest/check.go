@@ -113,6 +113,7 @@ func (c *checker) calls(f *File, rule Rule) {
 	}
 	mayEnd := f.File.Name.Name == "main" || rule.Exits
 	ast.Inspect(f.File, func(n ast.Node) bool {
+		c.seams(f, n, imports)
 		switch n := n.(type) {
 		case *ast.GoStmt:
 			if rule.Pure {
