@@ -23,7 +23,7 @@ var exchangeRows = []scene.Row{
 	{ID: "T18", P0: true, What: "slow clients at every stage of a key exchange", Prove: slowloris},
 	{ID: "T19", P0: true, What: "clients with no or another application protocol, and with older TLS", Prove: wrongTLS},
 	{ID: "T23", P0: true, What: "requests against every rule of RFC 8915", Prove: badRequests},
-	{ID: "T55", What: "floods of empty records, single octets, renegotiations and garbage after the handshake", Prove: hostileTLSClient},
+	{ID: "T55", What: "floods of empty records, key updates, single octets and garbage after the handshake", Prove: hostileTLSClient},
 }
 
 const exchangeAddr = "127.0.0.1:4460"
@@ -357,21 +357,24 @@ func hostileTLSClient(t *scene.Trial) {
 	before, err := lab.CPU(d.Pid())
 	t.Check(err)
 	begin, n := time.Now(), 0
-	floods := map[string]func(c *tls.Conn) error{
-		"garbage under TLS": func(c *tls.Conn) error { _, err := c.NetConn().Write(scene.Random(1 << 14)); return err },
-		"empty records":     func(c *tls.Conn) error { _, err := c.Write(nil); return err },
-		"single octets":     func(c *tls.Conn) error { _, err := c.Write([]byte{0x43}); return err },
-		"plain records": func(c *tls.Conn) error {
+	floods := map[string]func(c *handmade) error{
+		"garbage under TLS": func(c *handmade) error { _, err := c.NetConn().Write(scene.Random(1 << 14)); return err },
+		"empty records":     func(c *handmade) error { return c.send(applicationData, nil) },
+		"key updates":       func(c *handmade) error { return c.updateKeys(false) },
+		"key updates, each to be answered with one": func(c *handmade) error { return c.updateKeys(true) },
+		"single octets": func(c *handmade) error { _, err := c.Write([]byte{0x43}); return err },
+		"plain records": func(c *handmade) error {
 			_, err := c.NetConn().Write([]byte{20, 3, 3, 0, 1, 1}) // change_cipher_spec
 			return err
 		},
-		"unknown records": func(c *tls.Conn) error { _, err := c.Write(record(0x4321, false, make([]byte, 1000)...)); return err },
+		"unknown records": func(c *handmade) error { _, err := c.Write(record(0x4321, false, make([]byte, 1000)...)); return err },
 	}
+	understood(t, h)
 	for name, flood := range floods {
 		for range 20 {
-			c, err := client(t, h, nil)
-			t.Check(err)
+			c := handmadeClient(t, h)
 			opened := time.Now()
+			var err error
 			for i := 0; i < 10000 && err == nil && time.Since(opened) < 2*longestExchange; i++ {
 				err = flood(c)
 			}

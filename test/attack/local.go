@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/test/lab"
@@ -75,12 +76,12 @@ const exporterAddr = "127.0.0.1:9975"
 func logFlood(t *scene.Trial) {
 	h := t.Host("host")
 	text := strings.Replace(scene.Server, "listen = \"127.0.0.1:123\"", "listen = \"127.0.0.1:123\"\nrate-limiting-cache-size = 64\nrate-limiting-cutoff-ms = 1\n", 1)
-	d := t.Daemon(h, "server", text)
+	d := t.Daemon(h, "server", "[observability]\nlog-level = \"trace\"\nobservation-path = \"/run/lab/server.observe\"\n"+text, "-l", "trace")
 	t.Serving(d, "127.0.0.1:123")
 	session := t.Session(h, exchangeAddr, "server.test")
 	t.Control("a plain request and a key exchange are answered")
 	lines := func() int { return strings.Count(d.Text(), "\n") }
-	before, sent := lines(), 0
+	before, sent, known := lines(), 0, receivedBy(t, d)
 	s := t.Dial(h, "127.0.0.1:123")
 	classes := map[string][]byte{
 		"long":        scene.Random(4000),
@@ -91,12 +92,19 @@ func logFlood(t *scene.Trial) {
 		"bad cookie":  session.Request(scene.Parts{Cookies: [][]byte{scene.Random(104)}}),
 		"plain":       scene.Plain(),
 	}
-	for _, packet := range classes {
+	for name, packet := range classes {
 		for range 40000 {
 			if _, err := s.Write(packet); err == nil {
 				sent++
 			}
 		}
+		// The kernel may shed most of them: some have to arrive, of each kind.
+		t.Pause(100 * time.Millisecond)
+		now := receivedBy(t, d)
+		if now < known+20 {
+			t.Fatal("%s: only %d of 40000 datagrams reached the server: the row shows nothing", name, now-known)
+		}
+		known = now
 	}
 	// Answers that cannot be sent.
 	raw := t.Raw(h)
@@ -118,7 +126,7 @@ func logFlood(t *scene.Trial) {
 	if n > 20 {
 		t.Fatal("%d lines of log: %s", n, d.Tail(3))
 	}
-	t.Saw("%d bad packets and handshakes of %d kinds, %d lines of log", sent, len(classes)+2, n)
+	t.Saw("%d bad packets and handshakes of %d kinds, %d lines of log at its finest level; %d reached the server", sent, len(classes)+2, n, known)
 }
 
 func secrets(t *scene.Trial) {
@@ -133,7 +141,7 @@ func secrets(t *scene.Trial) {
 	t.Samples(d, 0, 0, 3, 30*time.Second)
 	session := t.Session(h, exchangeAddr, "server.test")
 	t.Control("a daemon with cookie keys, a token, a client's and a server's associations, logging everything")
-	// The log sees failures too: of requests, of tokens, and a dump of all goroutines.
+	// The log sees failures too: of requests, of tokens, and at the end a dump of all goroutines.
 	s := t.Dial(h, "127.0.0.1:123")
 	bad := session.Request(scene.Parts{})
 	bad[60] ^= 1
@@ -159,21 +167,50 @@ func secrets(t *scene.Trial) {
 	for i, r := range u.Requests() {
 		known[fmt.Sprintf("cookie in request %d", i)] = r[90:140]
 	}
-	d.Stop()
-	said := d.Text() + fmt.Sprintf("%+v", state)
-	if len(said) < 500 {
-		t.Fatal("the log is too short to show anything: %d octets", len(said))
+	var all strings.Builder
+	fmt.Fprintf(&all, "%+v", state)
+	for _, format := range []string{"plain", "prometheus"} {
+		out, err := h.Output(lab.Program{Args: []string{filepath.Join(t.Bin, "ntp-ctl"), "status", "-c", "/run/lab/both.toml", "-f", format}})
+		t.Check(err)
+		all.WriteString(out)
+	}
+	t.Check(d.Signal(syscall.SIGABRT)) // Go writes down where every goroutine is, with the arguments
+	t.Eventually(10*time.Second, func() error {
+		if ended, _ := d.Exited(); !ended {
+			return fmt.Errorf("it does not end")
+		}
+		return nil
+	})
+	said := all.String() + d.Text()
+	if !strings.Contains(said, "goroutine 1 ") || !strings.Contains(said, "ntp_") || len(said) < 10000 {
+		t.Fatal("there is too little to look through: %d octets", len(said))
 	}
 	for name, secret := range known {
+		for i, form := range spellings(secret[len(secret)/2 : len(secret)/2+8]) {
+			if found := leaked("x"+form+"y", map[string][]byte{name: secret}); found != name {
+				t.Fatal("a %s is not found where it is written in spelling %d", name, i)
+			}
+		}
+	}
+	t.Control("each of %d secrets is found where it is written, in each of %d spellings", len(known), len(spellings(make([]byte, 8))))
+	if name := leaked(said, known); name != "" {
+		t.Fatal("eight octets of a %s are in the log, the state, the metrics or the dump", name)
+	}
+	t.Saw("%d octets of log at trace level, state, metrics and a dump of all goroutines: no eight octets of %d secrets", len(said), len(known))
+}
+
+// leaked is the name of a secret of which eight octets are in a text, in any spelling.
+func leaked(text string, secrets map[string][]byte) string {
+	for name, secret := range secrets {
 		for i := 0; i+8 <= len(secret); i++ {
 			for _, form := range spellings(secret[i : i+8]) {
-				if strings.Contains(said, form) {
-					t.Fatal("eight octets of a %s are in the log or state", name)
+				if strings.Contains(text, form) {
+					return name
 				}
 			}
 		}
 	}
-	t.Saw("%d octets of log at trace level and state, no eight octets of %d secrets in six spellings", len(said), len(known))
+	return ""
 }
 
 // spellings are the forms in which octets get into a log.
@@ -234,6 +271,11 @@ func privileges(t *scene.Trial) {
 
 func badStarts(t *scene.Trial) {
 	h, _, _ := served(t, scene.Server)
+	elsewhere := strings.ReplaceAll(scene.Server, "127.0.0.1", "127.0.0.3")
+	good := t.Daemon(h, "good", elsewhere)
+	t.Serving(good, "127.0.0.3:123")
+	good.Stop()
+	t.Control("what the broken configurations are made from starts")
 	cases := map[string]string{
 		"an unknown key":           "[[server]]\nlisten = \"127.0.0.3:123\"\nno-such-key = 1\n",
 		"a wrong type":             "[[server]]\nlisten = 123\n",

@@ -13,6 +13,7 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"slices"
 
@@ -22,6 +23,10 @@ import (
 
 func main() {
 	lab.Hook()
+	if len(os.Args) == 3 && (os.Args[1] == storeForEver || os.Args[1] == storeCareless) {
+		fmt.Fprintln(os.Stderr, store(os.Args[1], os.Args[2]))
+		os.Exit(1)
+	}
 	flags := flag.NewFlagSet("attack", flag.ExitOnError)
 	p0 := flags.Bool("p0", false, "only the rows that run for every change")
 	file := flags.String("write", "", "write the table into this file")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -134,23 +135,21 @@ func maliciousSource(t *scene.Trial) {
 			_, _ = c.Write(answer) // what becomes of it is the pool's affair
 		}
 	}))
-	good, refused := 0, 0
+	good, refused, strange := 0, 0, 0
 	for i := range answers {
 		p.Stop()
 		current.Store(int64(i))
 		before := asked.Load()
 		p = startPool(t, h) // one that has not met the source yet
 		for n := range 30 {
-			s, err := t.KeyExchange(h, poolAddr, "pool.test")
-			switch {
-			case err != nil:
+			if n%2 == 0 {
+				ofRFC8915(t, h, i)
+				strange++
+			} else if s, err := t.KeyExchange(h, poolAddr, "pool.test"); err != nil {
 				refused++ // an error is allowed; strange records and keys that do not work are not
-			case len(s.Cookies) > 8:
-				t.Fatal("%d cookies", len(s.Cookies))
-			case !strings.HasPrefix(s.Server, "second") && s.Server != "127.0.0.2":
-				if a := useKeys(t, h, s); !a.Authentic {
-					t.Fatal("keys that do not work")
-				}
+			} else if a := useKeys(t, h, s); !a.Authentic {
+				t.Fatal("keys that do not work, of %s", s.Server)
+			} else {
 				good++
 			}
 			if asked.Load() > before && n > 5 {
@@ -162,8 +161,39 @@ func maliciousSource(t *scene.Trial) {
 		}
 		t.Alive(p)
 	}
-	t.Saw("%d clients were given to the hostile source with %d kinds of answers; %d others got keys that work, %d an error, nobody a strange record",
-		asked.Load(), len(answers), good, refused)
+	t.Saw("%d clients were given to the hostile source with %d kinds of answers; %d others got keys that work, %d an error; %d looked at the records: none but those of RFC 8915",
+		asked.Load(), len(answers), good, refused, strange)
+}
+
+// ofRFC8915 has a client look at every record that the pool gives it: none may be of a type that RFC 8915 does not know, none
+// a cookie that the hostile source made, and there are at most eight.
+func ofRFC8915(t *scene.Trial, h *lab.Host, kind int) {
+	raw, err := t.Connect(h, poolAddr)
+	t.Check(err)
+	c := tls.Client(raw, &tls.Config{RootCAs: t.Roots, ServerName: "pool.test", NextProtos: []string{nts.ALPN}})
+	defer c.Close()
+	t.Check(c.SetDeadline(time.Now().Add(10 * time.Second)))
+	_, err = c.Write(message(protocols, aeads, end))
+	t.Check(err)
+	answer, err := io.ReadAll(io.LimitReader(c, 1<<20))
+	t.Check(err)
+	records, err := nts.SplitMessage(answer)
+	t.Check(err)
+	cookies := 0
+	for _, r := range records {
+		if r.Type > nts.TypePort {
+			t.Fatal("answer %d of a source: its record of type %d reached a client", kind, r.Type)
+		}
+		if r.Type == nts.TypeCookie {
+			cookies++
+			if bytes.Count(r.Body, []byte{7}) == len(r.Body) {
+				t.Fatal("answer %d of a source: its cookies reached a client", kind)
+			}
+		}
+	}
+	if cookies > 8 {
+		t.Fatal("answer %d of a source: %d cookies reached a client", kind, cookies)
+	}
 }
 
 func poolRequests(t *scene.Trial) {

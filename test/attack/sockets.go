@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -40,6 +41,10 @@ func observationAbuse(t *scene.Trial) {
 		}
 		open = append(open, c) // and nobody reads the answer
 	}
+	if len(open) < 50 {
+		t.Fatal("only %d connections: the row shows nothing", len(open))
+	}
+	t.Check(letGo(open[0], 15*time.Second))
 	s := t.Dial(d.Host, "127.0.0.1:123")
 	for range 100 {
 		replies, err := s.Volley([][]byte{scene.Plain()})
@@ -58,6 +63,18 @@ func observationAbuse(t *scene.Trial) {
 	}
 	t.Saw("%d connections, memory %+d KiB, NTP unaffected, the socket answers again", len(open), (after-before)>>10)
 	controlAbuse(t, d)
+}
+
+// letGo wants the other end to close a connection of somebody who says no more.
+func letGo(c net.Conn, within time.Duration) error {
+	if err := c.SetReadDeadline(time.Now().Add(within)); err != nil {
+		return err
+	}
+	_, err := io.Copy(io.Discard, c)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("a client that says no more is kept for %v", within)
+	}
+	return nil // also if the other end reset it
 }
 
 // converse sends a request, and returns all that is answered until the other end closes.
@@ -117,6 +134,10 @@ func controlAbuse(t *scene.Trial, d *scene.Daemon) {
 		_, _ = io.WriteString(c, "{")
 		open = append(open, c)
 	}
+	if len(open) < 50 {
+		t.Fatal("only %d connections: the row shows nothing", len(open))
+	}
+	t.Check(letGo(open[0], 15*time.Second))
 	for _, c := range open {
 		c.Close()
 	}
@@ -140,19 +161,15 @@ func controlAbuse(t *scene.Trial, d *scene.Daemon) {
 	t.Saw("control: 13 bad requests and %d half ones refused, nobody's command too, memory %+d KiB", len(open), (after-before)>>10)
 }
 
-func socketPlaces(t *scene.Trial) {
-	h := t.Host("host")
-	const text = "[observability]\nobservation-path = \"/run/lab/NAME\"\nobservation-permissions = 0o600\n" + scene.Server
-	path := filepath.Join(h.Dir, "private")
-	var worst atomic.Uint32
-	var looks atomic.Uint64
-	stop := make(chan struct{})
-	watched := make(chan struct{})
+// watchMode looks at a file again and again, as often as it can, and keeps all mode bits that it ever had.
+func watchMode(path string) (worst *atomic.Uint32, looks *atomic.Uint64, stop func()) {
+	worst, looks = new(atomic.Uint32), new(atomic.Uint64)
+	ended, watched := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(watched)
 		for {
 			select {
-			case <-stop:
+			case <-ended:
 				return
 			default:
 			}
@@ -162,6 +179,28 @@ func socketPlaces(t *scene.Trial) {
 			}
 		}
 	}()
+	return worst, looks, func() { close(ended); <-watched }
+}
+
+func socketPlaces(t *scene.Trial) {
+	h := t.Host("host")
+	const text = "[observability]\nobservation-path = \"/run/lab/NAME\"\nobservation-permissions = 0o600\n" + scene.Server
+	path := filepath.Join(h.Dir, "private")
+	careless := filepath.Join(h.Dir, "careless")
+	worst, looks, stop := watchMode(careless)
+	n := 0
+	for ; n < 5000 && worst.Load()&0o077 == 0; n++ { // made first and closed to others afterwards
+		l, err := net.Listen("unix", careless)
+		t.Check(err)
+		t.Check(os.Chmod(careless, 0o600))
+		l.Close()
+	}
+	stop()
+	if worst.Load()&0o077 == 0 {
+		t.Fatal("%d sockets that were open to others for a moment were not noticed in %d looks: the row shows nothing", n, looks.Load())
+	}
+	t.Control("a socket that is open to others until its mode is set is caught, after %d of them", n)
+	worst, looks, stop = watchMode(path)
 	for range 30 {
 		d := t.Daemon(h, "server", strings.Replace(text, "NAME", "private", 1))
 		t.Eventually(10*time.Second, func() error { _, err := os.Lstat(path); return err })
@@ -169,8 +208,10 @@ func socketPlaces(t *scene.Trial) {
 		d.Stop()
 		_ = os.Remove(path)
 	}
-	close(stop)
-	<-watched
+	stop()
+	if looks.Load() < 1000 {
+		t.Fatal("only %d looks at the socket: the row shows nothing", looks.Load())
+	}
 	t.Control("the socket appears, %d looks at it in 30 starts", looks.Load())
 	if mode := worst.Load(); mode&0o077 != 0 {
 		t.Fatal("the socket was open to others for a moment: mode %o", mode)
@@ -234,6 +275,10 @@ func exporterAbuse(t *scene.Trial) {
 		_, _ = io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: ")
 		open = append(open, c)
 	}
+	if len(open) < 500 {
+		t.Fatal("only %d connections: the row shows nothing", len(open))
+	}
+	t.Check(letGo(open[0], 20*time.Second))
 	for _, request := range []string{
 		"", "GET", "GET /metrics HTTP/1.1\r\n", "\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 		"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n",

@@ -2,21 +2,25 @@ package main
 
 import (
 	"bytes"
+	cryptorand "crypto/rand"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/ntpd-go/ntpd-go/daemon/state"
 	"github.com/ntpd-go/ntpd-go/proto/cookie"
 	"github.com/ntpd-go/ntpd-go/test/scene"
 )
 
 // Attacks on what is kept.
 var storeRows = []scene.Row{
-	{ID: "T24", P0: true, What: "SIGKILL 150 times while cookie keys are stored", Prove: killedWhileStoring},
+	{ID: "T24", P0: true, What: "SIGKILL 400 times to who stores cookie keys again and again, 60 times to a daemon that starts", Prove: killedWhileStoring},
 	{ID: "T25", P0: true, What: "a full and a read-only file system under the cookie keys", Prove: fullDisk},
 	{ID: "T26", P0: true, What: "cookie keys that are renewed every second, and a restart amid it", Prove: rotation},
 }
@@ -38,7 +42,7 @@ func killedWhileStoring(t *scene.Trial) {
 	random := rand.New(rand.NewPCG(24, 1))
 	changed := 0
 	before := first
-	for i := range 150 {
+	for i := range 60 {
 		// Keys that claim to be old are renewed at once, so that every start stores.
 		copy(before[:8], make([]byte, 8))
 		t.Check(os.WriteFile(file, before, 0o600))
@@ -65,14 +69,100 @@ func killedWhileStoring(t *scene.Trial) {
 		}
 		before = after
 	}
-	if changed == 0 || changed == 150 {
-		t.Fatal("%d of 150 kills came after the store: the row hits nothing", changed)
+	if changed == 0 || changed == 60 {
+		t.Fatal("%d of 60 kills came after the store: the row hits nothing", changed)
 	}
 	left, err := filepath.Glob(filepath.Join(h.Dir, ".*keys*"))
 	t.Check(err)
 	d = t.Daemon(h, "server", text)
 	t.Serving(d, "127.0.0.1:123")
-	t.Saw("150 kills, %d after and %d before the store, always the old set or the new one, whole; %d temporary files left", changed, 150-changed, len(left))
+	t.Saw("60 kills of the daemon, %d after and %d before the store, always the old set or the new one, whole; %d temporary files left", changed, 60-changed, len(left))
+	d.Stop()
+	again, err := filepath.Glob(filepath.Join(h.Dir, ".*keys*"))
+	t.Check(err)
+	if len(again) > 0 {
+		t.Fatal("%d temporary files stay after a start", len(again))
+	}
+	killedAmidStores(t, filepath.Join(h.Dir, "again"))
+}
+
+// The first argument of this program when it plays who stores keys for ever, as the daemon does or as nobody should.
+const (
+	storeForEver   = "store-for-ever"
+	storeCareless  = "store-carelessly-for-ever"
+	storedKeyCount = 8
+)
+
+// store is that program: it writes one of two key sets after the other into a file until it is killed.
+func store(how, file string) error {
+	var texts [2][]byte
+	for i := range texts {
+		set, err := cookie.NewKeyset(cryptorand.Reader)
+		for range storedKeyCount - 1 {
+			if err == nil {
+				set, err = set.Rotate(cryptorand.Reader, storedKeyCount)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		texts[i] = set.Marshal(int64(i))
+	}
+	for i := 0; ; i++ {
+		var err error
+		if how == storeCareless {
+			err = os.WriteFile(file, texts[i%2], 0o600)
+		} else {
+			err = state.WriteFile(file, texts[i%2], 0o600)
+		}
+		if err != nil {
+			return err
+		}
+		if i == 1 {
+			fmt.Println("ready")
+		}
+	}
+}
+
+// torn starts that program, kills it after a moment and says whether the file is whole.
+func torn(t *scene.Trial, how, file string, after time.Duration) error {
+	program, err := os.Executable()
+	t.Check(err)
+	cmd := exec.CommandContext(t.Context, program, how, file)
+	out, err := cmd.StdoutPipe()
+	t.Check(err)
+	t.Check(cmd.Start())
+	_, err = io.ReadFull(out, make([]byte, len("ready\n")))
+	t.Check(err)
+	time.Sleep(after)
+	t.Check(cmd.Process.Kill())
+	_ = cmd.Wait() // it was killed
+	b, err := os.ReadFile(file)
+	t.Check(err)
+	set, _, err := cookie.Parse(b)
+	if err == nil && set.Len() != storedKeyCount {
+		err = fmt.Errorf("%d keys", set.Len())
+	}
+	return err
+}
+
+// killedAmidStores kills at moments at random.
+func killedAmidStores(t *scene.Trial, file string) {
+	random := rand.New(rand.NewPCG(24, 2))
+	moment := func() time.Duration { return time.Duration(random.IntN(2000)) * time.Microsecond }
+	n := 1
+	for ; torn(t, storeCareless, file, moment()) == nil; n++ {
+		if n == 200 {
+			t.Fatal("%d kills of a program that writes over its file leave it whole: the row shows nothing", n)
+		}
+	}
+	t.Control("who writes over its file leaves a broken one, after %d kills", n)
+	for i := range 400 {
+		if err := torn(t, storeForEver, file, moment()); err != nil {
+			t.Fatal("after kill %d amid the stores: %v", i, err)
+		}
+	}
+	t.Saw("400 kills amid stores without end, always a whole set")
 }
 
 // diskServer stores its keys on a file system of its own, which the wrapper mounts in the daemon's private view.

@@ -4,14 +4,16 @@
 //
 //	go run ./test/mutate              all guards
 //	go run ./test/mutate -run cookie  those whose name matches
+//	go run ./test/mutate -attacks     and attack the real daemons without them (needs root)
 //
-// The last line is `N passed, N failed, N skipped`; a guard that nothing misses makes the exit code 1. A guard that only
-// one test misses is reported as thin.
+// The last line is `N passed, N failed, N skipped`. A guard that nothing misses, or one test alone, makes the exit code 1.
+// With -attacks each mutant is built, too, and the rows of the attack suite that are about its guard have to fail.
 package main
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -27,6 +29,7 @@ import (
 
 func main() {
 	pattern := flag.String("run", "", "only guards whose name matches this regular expression")
+	attacks := flag.Bool("attacks", false, "attack the mutants, too, by the rows of the attack suite that are meant to notice (needs root)")
 	flag.Parse()
 	match, err := regexp.Compile(*pattern)
 	if err != nil {
@@ -34,7 +37,7 @@ func main() {
 		os.Exit(64)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	failed, err := run(ctx, match)
+	failed, err := run(ctx, match, *attacks)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
@@ -45,7 +48,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, match *regexp.Regexp) (failed int, err error) {
+func run(ctx context.Context, match *regexp.Regexp, attacks bool) (failed int, err error) {
 	dir, err := os.MkdirTemp("", "mutate-")
 	if err != nil {
 		return 0, err
@@ -62,14 +65,21 @@ func run(ctx context.Context, match *regexp.Regexp) (failed int, err error) {
 	}
 	slices.Sort(packages)
 	packages = slices.Compact(packages)
-	if killers, output, err := test(ctx, "", packages); err != nil || len(killers) > 0 {
+	if killers, output, err := test(ctx, "", packages, 0); err != nil || len(killers) > 0 {
 		return 0, fmt.Errorf("the tests fail without any mutation: %v %w\n%s", killers, err, output)
 	}
 	fmt.Printf("control: the tests of %d packages pass\n", len(packages))
+	var s *suite
+	if attacks {
+		if s, err = newSuite(ctx, dir, chosen); err != nil {
+			return 0, err
+		}
+		fmt.Println("control:", s.control)
+	}
 	passed := 0
 	for i, g := range chosen {
 		begin := time.Now()
-		verdict, err := g.remove(ctx, filepath.Join(dir, fmt.Sprint(i)))
+		verdict, err := g.remove(ctx, filepath.Join(dir, fmt.Sprint(i)), s)
 		word := "passed"
 		if err != nil {
 			word, verdict = "FAILED", err.Error()
@@ -88,6 +98,7 @@ type guard struct {
 	name     string
 	edits    []edit
 	packages []string // whose tests have to notice
+	rows     string   // of the attack suite, a regular expression, that have to notice; empty for none
 }
 
 // edit replaces the only occurrence of a text in a file of the module.
@@ -95,7 +106,7 @@ type edit struct{ file, old, new string }
 
 // remove takes the guard away and says which tests noticed. An error is a guard that nobody misses, or that could not be
 // taken away.
-func (g *guard) remove(ctx context.Context, dir string) (string, error) {
+func (g *guard) remove(ctx context.Context, dir string, s *suite) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -134,67 +145,108 @@ func (g *guard) remove(ctx context.Context, dir string) (string, error) {
 	if err := os.WriteFile(file, b, 0o644); err != nil {
 		return "", err
 	}
-	killers, output, err := test(ctx, file, g.packages)
+	killers, output, err := test(ctx, file, g.packages, enough)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("%w\n%s", err, output)
 	case len(killers) == 0:
 		return "", fmt.Errorf("no test of %s misses it", strings.Join(g.packages, " "))
 	case len(killers) == 1:
-		return "missed by one test alone (thin): " + killers[0], nil
+		return "", fmt.Errorf("missed by one test alone: %s", killers[0])
 	}
-	return fmt.Sprintf("missed by %d tests, such as %s", len(killers), killers[0]), nil
+	verdict := "missed by " + strings.Join(killers, ", ")
+	if s == nil || g.rows == "" {
+		return verdict, nil
+	}
+	rows, err := s.attack(ctx, dir, file, g.rows)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s; the attack succeeds: %s", verdict, strings.Join(rows, ", ")), nil
 }
+
+// enough is how many tests that notice are waited for: two, of which neither rests on the other.
+const enough = 2
 
 // event is a line of `go test -json`.
 type event struct{ Action, Package, Test, Output string }
 
-// test runs the tests of packages and returns those that failed. A package that does not build is an error.
-func test(ctx context.Context, overlay string, packages []string) (failed []string, output string, err error) {
+// test runs the tests of packages, one package after the other, and returns those that failed. It ends as soon as enough
+// have; 0 is all. A package that does not build is an error.
+func test(ctx context.Context, overlay string, packages []string, enough int) (failed []string, output string, err error) {
+	for _, p := range packages {
+		more, said, err := testPackage(ctx, overlay, p, enough-len(failed))
+		if err != nil {
+			return nil, said, err
+		}
+		failed, output = append(failed, more...), output+said
+		if enough > 0 && len(failed) >= enough {
+			break
+		}
+	}
+	slices.Sort(failed)
+	return slices.Compact(failed), tail(output), nil
+}
+
+// testPackage does so for one package.
+func testPackage(ctx context.Context, overlay, pkg string, enough int) (failed []string, output string, err error) {
 	args := []string{"test", "-json", "-short", "-vet=off", "-timeout=240s"}
 	if overlay != "" {
 		args = append(args, "-overlay="+overlay)
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
-	var stderr strings.Builder
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	cmd := exec.CommandContext(running, "go", append(args, pkg)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go test, and the test that it runs
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	var stderr, said strings.Builder
 	cmd.Stderr = &stderr
-	b, runErr := cmd.Output()
-	if ctx.Err() != nil {
-		return nil, "", ctx.Err()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, "", err
 	}
-	finished := map[string]bool{}
-	var said strings.Builder
-	decoder := json.NewDecoder(strings.NewReader(string(b)))
-	for decoder.More() {
+	if err := cmd.Start(); err != nil {
+		return nil, "", err
+	}
+	finished, broken, wrong := false, false, error(nil)
+	for decoder := json.NewDecoder(out); wrong == nil; {
 		var e event
-		if err := decoder.Decode(&e); err != nil {
-			return nil, string(b), err
+		if wrong = decoder.Decode(&e); wrong != nil {
+			break
 		}
 		switch e.Action {
 		case "build-fail":
-			return nil, stderr.String() + string(b), fmt.Errorf("the mutant of %s does not compile", e.Package)
+			broken = true
 		case "fail":
 			if e.Test == "" {
-				finished[e.Package] = true
+				finished = true
 			} else if !strings.Contains(e.Test, "/") {
 				failed = append(failed, e.Test)
 			}
 		case "pass", "skip":
-			if e.Test == "" {
-				finished[e.Package] = true
-			}
-		case "output":
+			finished = finished || e.Test == ""
+		case "output", "build-output":
 			said.WriteString(e.Output)
 		}
+		if enough > 0 && len(failed) >= enough {
+			stop()
+			_ = cmd.Wait() // it was killed
+			return failed, tail(said.String()), nil
+		}
 	}
+	runErr := cmd.Wait()
+	output = tail(stderr.String() + said.String())
 	switch {
-	case len(finished) < len(packages):
-		return nil, tail(stderr.String() + said.String()), fmt.Errorf("only %d of %d packages were tested: %w", len(finished), len(packages), runErr)
+	case ctx.Err() != nil:
+		return nil, "", ctx.Err()
+	case broken:
+		return nil, output, fmt.Errorf("the mutant of %s does not compile", pkg)
+	case !finished:
+		return nil, output, fmt.Errorf("%s was not tested: %w", pkg, errors.Join(runErr, wrong))
 	case runErr != nil && len(failed) == 0:
-		failed = append(failed, "a test that ended the process or ran out of time")
+		failed = append(failed, "a test of "+pkg+" that ended the process or ran out of time")
 	}
-	slices.Sort(failed)
-	return slices.Compact(failed), tail(said.String()), nil
+	return failed, output, nil
 }
 
 // tail is the end of a text.
