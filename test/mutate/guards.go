@@ -12,6 +12,7 @@ const (
 	pool    = "./nts/pool"
 	daemon  = "./daemon"
 	sealing = "./proto/aead"
+	serving = "./daemon/serve"
 )
 
 // guards are the checks whose absence made the attacks that are known succeed.
@@ -76,7 +77,7 @@ var guards = []guard{
 	{"turns of handshakes go round the networks", []edit{{"nts/ke/turns.go",
 		"t.round.MoveToBack(first)", "_ = first"}}, []string{ke}, ""},
 	{"who waits too long for a turn is told", []edit{{"nts/ke/turns.go",
-		"time.NewTimer(t.patience)", "time.NewTimer(t.patience + time.Hour)"}}, []string{ke}, ""},
+		"time.NewTimer(patience)", "time.NewTimer(patience + time.Hour)"}}, []string{ke}, ""},
 	{"late networks stay outside", []edit{{"nts/ke/fair.go",
 		"if f.Turns != nil && f.Turns.Late(network) {", "if f.Turns == nil && f.most < 0 {"}}, []string{ke}, ""},
 	{"keys go to one source of a pool", []edit{{"nts/pool/handover.go", "if h.spent {", "if h.spent && h.export == nil {"}}, []string{pool}, ""},
@@ -105,5 +106,19 @@ var guards = []guard{
 	{"place of a kept connection after a panic", []edit{{"nts/ke/server.go", "defer func() {\n\t\tif kept {", "defer func() {\n\t\tif kept && ctx.Err() != nil {"}}, []string{ke}, ""},
 	{"frames of the key exchange are bounded", []edit{{"daemon/apart/wire.go", "if uint64(n) > uint64(limit) {", "if uint64(n) > 1<<40 {"}}, []string{"./daemon/apart"}, ""},
 	{"a handed over socket outlives the daemon", []edit{{"daemon/netio/server_adopt_linux.go", "s.adopted = true", "s.adopted = fd < 0"}}, []string{"./daemon/netio"}, ""},
+	{"the kernel refuses in a flood what is never answered", []edit{
+		{"daemon/netio/shed_linux.go", "{Code: equal, K: uint32(proto.ModeClient), Jt: 1}", "{Code: equal, K: uint32(proto.ModeClient), Jt: 1, Jf: 1}"},
+		{"daemon/netio/shed_linux.go", "{Code: least, K: udpHeaderLen + proto.HeaderLen, Jt: 1}", "{Code: least, K: udpHeaderLen + proto.HeaderLen, Jt: 1, Jf: 1}"},
+	}, []string{"./daemon/netio", serving}, ""},
+	{"the kernel refuses most of what floods", []edit{{"daemon/netio/shed_linux.go",
+		"unix.SockFilter{Code: end, K: all}, unix.SockFilter{Code: end, K: 0})", "unix.SockFilter{Code: end, K: all}, unix.SockFilter{Code: end, K: all})"}},
+		[]string{"./daemon/netio", serving}, ""},
+	{"the kernel lets a part of what floods through", []edit{{"daemon/netio/shed_linux.go",
+		"unix.SockFilter{Code: end, K: all}, unix.SockFilter{Code: end, K: 0})", "unix.SockFilter{Code: end, K: 0}, unix.SockFilter{Code: end, K: 0})"}},
+		[]string{"./daemon/netio", serving}, ""},
+	{"a flood is noticed", []edit{{"daemon/serve/shed.go", "s.alert = more > 0", "s.alert = more == 0"}}, []string{serving}, "FLOOD"},
+	{"who floods is found", []edit{{"daemon/serve/shed.go", "if c.n >= least {", "if c.n < -least {"}}, []string{serving}, "FLOOD"},
+	{"the kernel refuses no more than the flood", []edit{{"daemon/serve/shed.go",
+		"s.on = more >= shedQuiet || more > 0 && !was", "s.on = was || more >= shedQuiet || more > 0 && !was"}}, []string{serving}, ""},
 	{"minority of liars", []edit{{"proto/kalman/survey.go", "2*agreeing > voters", "2*agreeing > 0"}}, []string{kalman}, "T27"},
 }
