@@ -11,12 +11,14 @@ import (
 	"github.com/ntpd-go/ntpd-go/daemon/apart"
 	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/internal/cli"
+	"github.com/ntpd-go/ntpd-go/internal/monitor"
 	"github.com/ntpd-go/ntpd-go/internal/version"
 )
 
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == apart.Arg {
 		collectSeldom()
+		monitor.Calm()
 		os.Exit(apart.Main())
 	}
 	os.Exit(cli.Run(root(), os.Args[1:], os.Stdout, os.Stderr))

@@ -19,6 +19,7 @@ import (
 
 	"github.com/ntpd-go/ntpd-go/daemon/observe"
 	"github.com/ntpd-go/ntpd-go/internal/cli"
+	"github.com/ntpd-go/ntpd-go/internal/monitor"
 	"github.com/ntpd-go/ntpd-go/nts/ke"
 	"github.com/ntpd-go/ntpd-go/nts/pool"
 )
@@ -201,6 +202,7 @@ func (f *flags) serve(ctx context.Context, s *settings) error {
 	go r.reloadOn(ctx, hangup)
 	go watchFiles(ctx, s.cfg.ReloadInterval, r.current.Load, r.reloadAndSay)
 	go r.discover(ctx, again)
+	monitor.Calm()
 	go tendMemory(ctx, r.pool.Connected)
 	if err := r.pool.Serve(ctx); err != nil {
 		return cli.Exit(cli.Software, fmt.Errorf("abnormal termination of the pool: %w", err))
