@@ -31,7 +31,8 @@ func FuzzCommands(f *testing.F) {
 		`{"schema":1,"verb":"source-add","config":"mode = \"server\"\naddress = \"a.test\""}` + "\n",
 		`{"SCHEMA":1,"Verb":"x","verb":"history","since":1e308}` + "\n", `{"schema":1,"verb":"clients","top":-1}` + "\n",
 		`{"schema":1.5,"verb":"reload"}` + "\n", `{"schema":1,"verb":["reload"]}` + "\n", `{"schema":1,"verb":"` + "\xff\x00\x1b[2J" + `\u001b\ud800"}` + "\n",
-		`{"schema":1,"verb":"` + strings.Repeat("x", MaxRequest-25) + "\"}\n", `{"schema":1,"verb":"` + strings.Repeat("x", MaxRequest) + "\"}\n",
+		`{"schema":1,"verb":"` + strings.Repeat("x", MaxRequest-23) + "\"}\n", `{"schema":1,"verb":"` + strings.Repeat("x", MaxRequest-22) + "\"}\n",
+		`{"schema":1,"verb":"` + strings.Repeat("x", MaxRequest) + "\"}\n",
 		strings.Repeat("[", MaxRequest-1) + "\n",
 	} {
 		for how := range byte(4) {

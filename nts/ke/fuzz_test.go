@@ -145,6 +145,8 @@ func FuzzServer(f *testing.F) {
 		token + "800b 0000 0008 0000" + eom + "c001 0000" + eom,
 		"8001 0002 0000 8004 0004 001e 0011 0400 0000 000d 0001 61 4003 0001 62 0006 0009 6e74702e74657374 2e 0007 0002 007b" + eom,
 		"8001 0002 8000" + eom, "8001 0002 0000 8004 0002 001e" + eom, "8002 0002 0001" + eom, "7fff 4000",
+		"000e 0003 616264 8009 0000 800a 0000" + eom, "000e 0001 61 000e 0001 62" + informationQ,
+		"7fff 3ffa" + strings.Repeat("00", 0x3ffa) + eom, "7fff 3ff8" + strings.Repeat("00", 0x3ff8) + eom,
 	} {
 		for _, how := range []byte{0, authorisedByLeaf | 1<<4, noPlaces | 1<<6, sealFails | 2<<4, stopping | 3<<4 | 2<<6} {
 			f.Add(fromHex(digits), how)

@@ -415,7 +415,8 @@ func (r *run) checkHeard(q nts.KeyExchange) (chosen *actor) {
 				continue
 			}
 			c2s, s2c, err := nts.ExportKeys(r.peer.Export, nts.NTPv4, f.Algorithm, len(f.C2S))
-			if err != nil || !bytes.Equal(f.C2S, c2s) || !bytes.Equal(f.S2C, s2c) || f.Protocol != nts.NTPv4 || !slices.Contains(q.Algorithms, f.Algorithm) {
+			if err != nil || !bytes.Equal(f.C2S, c2s) || !bytes.Equal(f.S2C, s2c) || f.Protocol != nts.NTPv4 || !slices.Contains(q.Algorithms, f.Algorithm) ||
+				f.Algorithm == nts.AES128GCMSIV && !q.CompliantGCMSIV {
 				r.t.Fatalf("%s was given other keys than those of the client, for %v: %v", a.name, f.Algorithm, err)
 			}
 			keys++

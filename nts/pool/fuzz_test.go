@@ -68,6 +68,8 @@ var fuzzCases = []struct {
 	{"no algorithm at all", "8001 0002 0000 8004 0002 7fff" + eom, supports, gives + eom, "", 0, NoOverlap},
 	{"an algorithm that only they know", "8001 0002 0000 8004 0004 7fff 000f" + eom, "8009 0002 0000 800a 0004 7fff 0018" + eom, "8001 0002 0000 8004 0002 7fff 0005 0001 c1" + eom, "", 0, Served},
 	{"GCM-SIV", "8001 0002 0000 8004 0004 001e 000f 0400 0000" + eom, "8009 0002 0000 800a 0008 001e 0010 000f 0020" + eom, "8001 0002 0000 8004 0002 001e 0005 0001 c1 0400 0000" + eom, "", 0, Served},
+	{"GCM-SIV that may mean another", "8001 0002 0000 8004 0004 001e 000f" + eom, "8009 0002 0000 800a 0008 001e 0010 000f 0020" + eom, gives + eom, "", 0, Served},
+	{"none that all have to know", ordinary + eom, "8009 0002 0000 800a 0004 0011 0040" + eom, gives + eom, "", alsoSecond | noThird, NoSource},
 	{"another algorithm", ordinary + eom, supports, "8001 0002 0000 8004 0002 0011 0005 0001 c1" + eom, "", 0, SourceFailed},
 	{"no algorithm any more", ordinary + eom, supports, "8001 0002 0000 8004 0000" + eom, "", 0, SourceFailed},
 	{"pool records in the answer", ordinary + eom, supports, gives + "000e 0003 616263 0008 0000 4000 0000 7ffe 0002 abcd" + eom, "", 0, Served},

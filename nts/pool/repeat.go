@@ -30,7 +30,7 @@ const (
 type repeats struct {
 	seed  maphash.Seed
 	mu    sync.Mutex
-	table []repeat
+	table []repeat // nil until somebody denies a server
 }
 
 type repeat struct {
@@ -40,7 +40,7 @@ type repeat struct {
 }
 
 func newRepeats() *repeats {
-	return &repeats{seed: maphash.MakeSeed(), table: make([]repeat, repeatTable)}
+	return &repeats{seed: maphash.MakeSeed()}
 }
 
 // excessive notes a request and reports whether it is one too many.
@@ -51,6 +51,9 @@ func (r *repeats) excessive(from netip.Addr, q nts.KeyExchange, now time.Time) b
 	f := r.fingerprint(from, q)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.table == nil {
+		r.table = make([]repeat, repeatTable)
+	}
 	e := &r.table[f%repeatTable]
 	if e.fingerprint != f || now.Sub(e.since) >= repeatWithin {
 		*e = repeat{fingerprint: f, since: now}
