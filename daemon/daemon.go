@@ -254,13 +254,17 @@ func (d *daemon) takeClock() (*loop, error) {
 		s := d.state()
 		return observe.NewReport(&s, time.Now())
 	})
+	kept := d.newSessions()
 	l, err := newLoop(loop{
 		clock: d.Clock, now: d.now, log: d.Log,
 		lookup: netio.Resolver{Proxies: d.proxies}.Lookup, locate: locator(systemResolvers), exchange: exchanger(&d.files, d.proxies), proxies: d.proxies,
-		publish: d.publish, observe: d.observe, save: keep.save, slewing: keep.slewing, tape: d.tape,
+		publish: d.publish, observe: d.observe, save: keep.save, slewing: keep.slewing, keep: kept.keep, tape: d.tape,
 	}, assemble.Engine(d.Config), st, rand.Reader)
 	if err != nil {
 		return nil, cli.Exit(cli.NoPermission, fmt.Errorf("could not read the clock: %w", err))
+	}
+	if all := kept.claim(); len(all) > 0 {
+		l.queue = append(l.queue, engine.Restored{Sessions: all})
 	}
 	return l, nil
 }

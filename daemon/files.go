@@ -1,12 +1,14 @@
 package daemon
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/daemon/config"
+	"github.com/ntpd-go/ntpd-go/daemon/state"
 	"github.com/ntpd-go/ntpd-go/internal/cli"
 	"github.com/ntpd-go/ntpd-go/nts/ke"
 )
@@ -20,6 +22,7 @@ type material struct {
 // files is what the files that the configuration names hold.
 type files struct {
 	roots    map[string]*x509.CertPool // by certificate-authority
+	trust    map[string]string         // names for these, as far as they come from a file
 	keServer []material                // as config.NTSKEServers
 	warnings []config.Warning
 }
@@ -38,7 +41,7 @@ func CheckFiles(c *config.Config, now time.Time) ([]config.Warning, config.Probl
 }
 
 func readFiles(c *config.Config, now time.Time) (*files, config.Problems) {
-	f := &files{roots: map[string]*x509.CertPool{}}
+	f := &files{roots: map[string]*x509.CertPool{}, trust: map[string]string{}}
 	var problems config.Problems
 	refuse := func(pos config.Pos, key string, err error) {
 		problems = append(problems, config.Problem{Pos: pos, Key: key, Text: err.Error()})
@@ -53,7 +56,12 @@ func readFiles(c *config.Config, now time.Time) (*files, config.Problems) {
 			refuse(s.At("certificate-authority"), keyAuthority, err)
 			continue
 		}
-		f.roots[s.CertificateAuthority] = roots
+		name, err := trustIn(s.CertificateAuthority)
+		if err != nil {
+			refuse(s.At("certificate-authority"), keyAuthority, err)
+			continue
+		}
+		f.roots[s.CertificateAuthority], f.trust[s.CertificateAuthority] = roots, name
 		for _, w := range ke.RootWarnings(s.CertificateAuthority) {
 			f.warnings = append(f.warnings, config.Warning{Pos: s.At("certificate-authority"), Key: keyAuthority, Text: w})
 		}
@@ -85,6 +93,21 @@ func readFiles(c *config.Config, now time.Time) (*files, config.Problems) {
 		f.keServer = append(f.keServer, m)
 	}
 	return f, problems
+}
+
+// maxAuthorities bounds a file of authorities, in octets.
+const maxAuthorities = 16 << 20
+
+// trustIn names the authorities of a file: another name means others.
+func trustIn(path string) (string, error) {
+	if path == "" {
+		return "system", nil
+	}
+	data, err := state.ReadFile(path, maxAuthorities)
+	if err != nil {
+		return "", fmt.Errorf("certificate authority: %w", err)
+	}
+	return fmt.Sprintf("sha256:%x", sha256.Sum256(data)), nil
 }
 
 // rootsFor returns the authorities for a source.

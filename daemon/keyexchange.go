@@ -166,14 +166,20 @@ func tokens(secrets []config.Secret) []string {
 func exchanger(f *atomic.Pointer[files], proxies *netio.Proxies) func(context.Context, engine.ExchangeKeys) engine.Event {
 	client := &ke.Client{}
 	return func(ctx context.Context, a engine.ExchangeKeys) engine.Event {
-		roots, err := f.Load().rootsFor(a.Authority)
+		now := f.Load()
+		roots, err := now.rootsFor(a.Authority)
 		if err != nil {
 			return engine.KeyExchangeFailed{Request: a.Request, Failure: engine.Failure{Class: engine.ClassOther, Text: err.Error()}}
 		}
 		if a.Route.Proxy != "" {
 			return exchangeKeysByProxy(ctx, proxies, a, roots)
 		}
-		return exchangeKeys(ctx, client, a, roots)
+		ev := exchangeKeys(ctx, client, a, roots)
+		if keys, ok := ev.(engine.KeysEstablished); ok {
+			keys.Trust = now.trust[a.Authority]
+			return keys
+		}
+		return ev
 	}
 }
 

@@ -35,7 +35,8 @@ type loop struct {
 	observe   func(engine.Status, proto.Now)
 	save      func(engine.State) error
 	slewing   func(base float64) // before a slew begins
-	tape      *tape              // nil records nothing
+	keep      func([]engine.Session)
+	tape      *tape // nil records nothing
 
 	queue   []engine.Event // answers to actions, handled after all actions of the event before
 	actions []engine.Action
@@ -76,7 +77,7 @@ func (l *loop) run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return l.end(ctx)
 		case ev := <-l.events:
 			l.queue = append(l.queue, ev)
 		case r := <-l.results:
@@ -91,6 +92,17 @@ func (l *loop) run(ctx context.Context) error {
 		}
 		timer.Reset(l.engine.Deadline().Sub(now.Mono))
 	}
+}
+
+// end has the engine keep what is left. What is in flight is lost.
+func (l *loop) end(ctx context.Context) error {
+	now, err := l.now()
+	if err != nil {
+		return err
+	}
+	l.actions = l.engine.Handle(now, engine.Ending{}, l.actions[:0])
+	l.tape.step(now, engine.Ending{}, l.actions)
+	return l.performAll(ctx)
 }
 
 // turn handles what is queued and what is due.

@@ -45,6 +45,8 @@ func (l *loop) perform(ctx context.Context, a engine.Action) error {
 		if err := l.save(a.State); err != nil {
 			l.log.Warn("could not save the clock's state", "code", "state-not-saved", "error", err)
 		}
+	case engine.Keep:
+		l.keep(a.Sessions)
 	case engine.Report:
 		l.report(&a.Incident)
 	case engine.Halt:

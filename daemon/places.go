@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/ntpd-go/ntpd-go/daemon/config"
@@ -37,6 +38,9 @@ func checkPlaces(c *config.Config) (warnings []config.Warning, problems config.P
 	}
 	if s := &c.Synchronization; s.Has("state-path") && s.StatePath != "" && s.UpdateSystemClock && len(c.Sources) > 0 {
 		p.directory(s.At("state-path"), "synchronization.state-path", s.StatePath, "the clock's frequency could not be kept")
+	}
+	if s := &c.Synchronization; s.Has("nts-state-path") && s.NTSStatePath != "" && slices.ContainsFunc(c.Sources, func(s config.Source) bool { return s.Mode.Keyed() }) {
+		p.directory(s.At("nts-state-path"), "synchronization.nts-state-path", s.NTSStatePath, "keys and cookies could not be kept")
 	}
 	return p.warnings, p.problems
 }

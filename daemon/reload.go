@@ -100,6 +100,7 @@ func needRestart(before, after *config.Config) []string {
 	note(!reflect.DeepEqual(exchanged(before), exchanged(after)), "[[nts-ke-server]], but for its certificate and key,")
 	note(bs.UpdateSystemClock != as.UpdateSystemClock, "update-system-clock")
 	note(bs.StatePath != as.StatePath, "state-path")
+	note(bs.NTSStatePath != as.NTSStatePath, "nts-state-path")
 	note(bs.UpdateSystemClock && len(before.Sources) == 0 && len(after.Sources) > 0, "that there are sources")
 	note(before.Keyset.KeyStoragePath != after.Keyset.KeyStoragePath, "key-storage-path")
 	note(bo.LogLevel != ao.LogLevel || bo.LogPath != ao.LogPath, "log-level or log-path")

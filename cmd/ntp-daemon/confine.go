@@ -61,10 +61,16 @@ func needs(cfg *config.Config, file, clockName string, handed *activation.Socket
 		}
 	}
 	n.Write = append(n.Write, privilege.Around(cfg.Observability.ControlPath)...)
-	if path := cfg.Synchronization.StatePath; path != "" && n.SetTime {
-		// What is not there yet cannot be allowed.
-		_ = os.MkdirAll(filepath.Dir(path), 0o755)
-		n.Write = append(n.Write, privilege.Around(path)...)
+	kept := []string{cfg.Synchronization.NTSState(clockName == daemon.ClockSystem)}
+	if n.SetTime {
+		kept = append(kept, cfg.Synchronization.StatePath)
+	}
+	for _, path := range kept {
+		if path != "" {
+			// What is not there yet cannot be allowed.
+			_ = os.MkdirAll(filepath.Dir(path), 0o755)
+			n.Write = append(n.Write, privilege.Around(path)...)
+		}
 	}
 	return n
 }

@@ -24,6 +24,7 @@ func Engine(c *config.Config) engine.Config {
 		Watchdog: watchdog(sync),
 
 		BoundedColdStart: sync.NTSColdStart == config.ColdStartBounded,
+		KeepSessions:     sync.NTSStatePath != "",
 
 		Discipline: discipline(sync),
 	}

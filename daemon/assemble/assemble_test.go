@@ -71,7 +71,7 @@ reference-id = "GPS"
 			{Name: "pool.test:4460", Mode: engine.ModeNTSPool, Host: "pool.test", Port: 4460, Count: 2, Authority: "ca.pem", SRV: true, PollMin: 5, PollMax: 9, PollStart: 6},
 			{Name: "[2001:db8::1]:1123", Mode: engine.ModeServer, Host: "2001:db8::1", Port: 1123, PollMin: 4, PollMax: 10, PollStart: 4},
 		},
-		LocalStratum: 5, ReferenceID: proto.RefIDText("GPS "), Steering: true, WarnOnJump: true,
+		LocalStratum: 5, ReferenceID: proto.RefIDText("GPS "), Steering: true, WarnOnJump: true, KeepSessions: true,
 		Discipline: kalman.Config{
 			MinimumAgreeing: 2, LocalStratum: 5, // of three sources
 			SingleStep:       kalman.Threshold{Forward: 10 * proto.Second, Backward: 10 * proto.Second},

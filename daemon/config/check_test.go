@@ -135,33 +135,33 @@ ntp.toml:29:1: source.mode: sources of a local device (sock, pps, phc) are not b
 ntp.toml:35:1: source.mode: sources of a local device (sock, pps, phc) are not built yet; remove the source | what is steered
 ntp.toml:41:1: source.mode: sources of a local device (sock, pps, phc) are not built yet; remove the source | what is steered
 ntp.toml:46:1: source.mode: client-server PTP is not built yet; remove the source | what is steered
-ntp.toml:92:1: synchronization.algorithm.precision-low-probability: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
-ntp.toml:93:1: synchronization.algorithm.precision-high-probability: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
-ntp.toml:94:1: synchronization.algorithm.precision-hysteresis: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
-ntp.toml:95:1: synchronization.algorithm.precision-minimum-weight: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
-ntp.toml:96:1: synchronization.algorithm.poll-interval-low-weight: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
-ntp.toml:97:1: synchronization.algorithm.poll-interval-high-weight: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
-ntp.toml:98:1: synchronization.algorithm.poll-interval-hysteresis: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
-ntp.toml:99:1: synchronization.algorithm.poll-interval-step-threshold: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
-ntp.toml:100:1: synchronization.algorithm.delay-outlier-threshold: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
-ntp.toml:106:1: synchronization.algorithm.steer-offset-threshold: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
-ntp.toml:107:1: synchronization.algorithm.steer-offset-leftover: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
-ntp.toml:108:1: synchronization.algorithm.steer-frequency-threshold: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
-ntp.toml:109:1: synchronization.algorithm.steer-frequency-leftover: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
-ntp.toml:133:1: clock.clock: steering a PTP hardware clock is not built yet; remove the key | what is steered
-ntp.toml:134:1: clock.interface: binding to an interface is not built yet; remove the key | what is asked
-ntp.toml:135:1: clock.timestamp-mode: hardware timestamps are not built yet: the kernel stamps packets, as ntpd-rs has it without an interface | nothing
-ntp.toml:138:1: csptp.identity: client-server PTP is not built yet; the key has no effect | nothing
-ntp.toml:139:1: csptp.priority_1: client-server PTP is not built yet; the key has no effect | nothing
-ntp.toml:140:1: csptp.priority_2: client-server PTP is not built yet; the key has no effect | nothing
-ntp.toml:141:1: csptp.clock_quality: client-server PTP is not built yet; the key has no effect | nothing
-ntp.toml:142:1: csptp.ptp_timescale: client-server PTP is not built yet; the key has no effect | nothing
-ntp.toml:143:1: csptp.time_traceable: client-server PTP is not built yet; the key has no effect | nothing
-ntp.toml:144:1: csptp.frequency_traceable: client-server PTP is not built yet; the key has no effect | nothing
-ntp.toml:146:3: csptp-server: client-server PTP is not built yet; remove [[csptp-server]] | what is served
-ntp.toml:158:1: source.ntp-version: NTPv5 is not built yet; write 4 or "auto" | what is asked
-ntp.toml:161:1: server.accept-ntp-versions: NTPv5 is not built yet; remove 5 from the list | what is served
-ntp.toml:166:1: nts-ke-server.accept-ntp-versions: NTPv5 is not built yet; remove 5 from the list | what is served
+ntp.toml:93:1: synchronization.algorithm.precision-low-probability: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:94:1: synchronization.algorithm.precision-high-probability: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:95:1: synchronization.algorithm.precision-hysteresis: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:96:1: synchronization.algorithm.precision-minimum-weight: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:97:1: synchronization.algorithm.poll-interval-low-weight: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:98:1: synchronization.algorithm.poll-interval-high-weight: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:99:1: synchronization.algorithm.poll-interval-hysteresis: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:100:1: synchronization.algorithm.poll-interval-step-threshold: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:101:1: synchronization.algorithm.delay-outlier-threshold: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:107:1: synchronization.algorithm.steer-offset-threshold: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:108:1: synchronization.algorithm.steer-offset-leftover: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:109:1: synchronization.algorithm.steer-frequency-threshold: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:110:1: synchronization.algorithm.steer-frequency-leftover: has no effect: our filter learns from the measurements what this key sets in ntpd-rs'; remove it | nothing
+ntp.toml:134:1: clock.clock: steering a PTP hardware clock is not built yet; remove the key | what is steered
+ntp.toml:135:1: clock.interface: binding to an interface is not built yet; remove the key | what is asked
+ntp.toml:136:1: clock.timestamp-mode: hardware timestamps are not built yet: the kernel stamps packets, as ntpd-rs has it without an interface | nothing
+ntp.toml:139:1: csptp.identity: client-server PTP is not built yet; the key has no effect | nothing
+ntp.toml:140:1: csptp.priority_1: client-server PTP is not built yet; the key has no effect | nothing
+ntp.toml:141:1: csptp.priority_2: client-server PTP is not built yet; the key has no effect | nothing
+ntp.toml:142:1: csptp.clock_quality: client-server PTP is not built yet; the key has no effect | nothing
+ntp.toml:143:1: csptp.ptp_timescale: client-server PTP is not built yet; the key has no effect | nothing
+ntp.toml:144:1: csptp.time_traceable: client-server PTP is not built yet; the key has no effect | nothing
+ntp.toml:145:1: csptp.frequency_traceable: client-server PTP is not built yet; the key has no effect | nothing
+ntp.toml:147:3: csptp-server: client-server PTP is not built yet; remove [[csptp-server]] | what is served
+ntp.toml:159:1: source.ntp-version: NTPv5 is not built yet; write 4 or "auto" | what is asked
+ntp.toml:162:1: server.accept-ntp-versions: NTPv5 is not built yet; remove 5 from the list | what is served
+ntp.toml:167:1: nts-ke-server.accept-ntp-versions: NTPv5 is not built yet; remove 5 from the list | what is served
 `
 	var got strings.Builder
 	for _, u := range c.Unbuilt {

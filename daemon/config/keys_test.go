@@ -98,6 +98,7 @@ reference-id = "GPS"
 warn-on-jump = false
 update-system-clock = false
 state-path = "/var/lib/ntpd-rs/clock"
+nts-state-path = "/var/lib/ntpd-rs/nts"
 nts-selection = "require"
 nts-cold-start = "bounded"
 watchdog-pool = "pool.test"
@@ -228,6 +229,7 @@ func TestSynchronization(t *testing.T) {
 		MinimumAgreeingSources: 2, SingleStepPanic: StepLimit{Unlimited, Unlimited}, StartupStepPanic: StepLimit{Unlimited, 1500 * time.Millisecond},
 		AccumulatedStepPanic: time.Minute, LocalStratum: 1, ReferenceID: [4]byte{'G', 'P', 'S', ' '},
 		NTSSelection: NTSRequired, NTSColdStart: ColdStartBounded, WatchdogPool: "pool.test", WatchdogHold: true, StatePath: "/var/lib/ntpd-rs/clock",
+		NTSStatePath: "/var/lib/ntpd-rs/nts",
 	}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("synchronization is\n%+v\nwant\n%+v", s, want)
@@ -244,7 +246,7 @@ func TestSynchronization(t *testing.T) {
 	if line := strings.Join(got, " "); line != "0.1 0.2 3 0.4 0.5 0.6 7 0.8 +Inf 10 11 12 13 14 15 16 17 18 19 20 21 22 true 24" {
 		t.Errorf("the algorithm is %s", line)
 	}
-	if !a.Has("step-threshold") || a.At("step-threshold") != (Pos{"ntp.toml", 110, 1}) {
+	if !a.Has("step-threshold") || a.At("step-threshold") != (Pos{"ntp.toml", 111, 1}) {
 		t.Errorf("step-threshold is at %v", a.At("step-threshold"))
 	}
 }
@@ -423,8 +425,8 @@ ntp.toml:67:1 nts-ke-server.certificate-chain-path chain.pem 2
 ntp.toml:68:1 nts-ke-server.private-key-path key.pem 3
 ntp.toml:76:1 nts-ke-server.authorized-pool-server-certificates pool.pem 4
 ntp.toml:76:1 nts-ke-server.authorized-pool-server-certificates other.pem 4
-ntp.toml:130:1 keyset.key-storage-path /var/lib/keys 5
-ntp.toml:119:1 observability.log-path /var/log/a 6
+ntp.toml:131:1 keyset.key-storage-path /var/lib/keys 5
+ntp.toml:120:1 observability.log-path /var/log/a 6
 `
 	var got strings.Builder
 	for _, p := range load(t, everything).Paths() {
@@ -495,13 +497,15 @@ func TestNamesOfModes(t *testing.T) {
 }
 
 func TestStatePath(t *testing.T) {
-	for text, want := range map[string]string{
-		"":                                       DefaultStatePath,
-		"[synchronization]\nstate-path = \"\"\n": "",
-		"[synchronization]\nstate-path = \"x\"\n": "x",
+	for text, want := range map[string][2]string{
+		"":                                       {DefaultStatePath, DefaultNTSStatePath},
+		"[synchronization]\nstate-path = \"\"\n": {"", DefaultNTSStatePath},
+		"[synchronization]\nstate-path = \"x\"\n":     {"x", DefaultNTSStatePath},
+		"[synchronization]\nnts-state-path = \"\"\n":  {DefaultStatePath, ""},
+		"[synchronization]\nnts-state-path = \"x\"\n": {DefaultStatePath, "x"},
 	} {
-		if got := load(t, text).Synchronization.StatePath; got != want {
-			t.Errorf("%q gives %q, want %q", text, got, want)
+		if s := load(t, text).Synchronization; s.StatePath != want[0] || s.NTSStatePath != want[1] {
+			t.Errorf("%q gives %q and %q, want %q", text, s.StatePath, s.NTSStatePath, want)
 		}
 	}
 }

@@ -30,6 +30,9 @@ func (m Mode) String() string {
 	return fmt.Sprintf("Mode(%d)", uint8(m))
 }
 
+// Keyed reports whether sources of a mode exchange keys.
+func (m Mode) Keyed() bool { return m == ModeNTS || m == ModeNTSPool }
+
 func modeNamed(s string) (Mode, bool) {
 	for i, n := range modeNames {
 		if n == s && i > 0 {

@@ -28,7 +28,9 @@ type Synchronization struct {
 	WatchdogHold bool
 	// StatePath is empty where nothing is to be kept. It is used with the system's clock only.
 	StatePath string
-	Algorithm Algorithm
+	// NTSStatePath is empty where nothing is to be kept.
+	NTSStatePath string
+	Algorithm    Algorithm
 
 	minimum     *int
 	accumulated *float64
@@ -58,6 +60,18 @@ type StepLimit struct{ Forward, Backward time.Duration }
 
 // DefaultStatePath is where the state of the system's clock is kept unless the file says otherwise.
 const DefaultStatePath = "/var/lib/ntpd-rs/clock.json"
+
+// NTSState is where keys and cookies are kept by a daemon that steers the system's clock, or another. The latter is often
+// a trial: it leaves the default alone.
+func (s *Synchronization) NTSState(system bool) string {
+	if system || s.Has("nts-state-path") {
+		return s.NTSStatePath
+	}
+	return ""
+}
+
+// DefaultNTSStatePath is where keys and cookies of NTS sources are kept unless the file says otherwise.
+const DefaultNTSStatePath = "/var/lib/ntpd-rs/nts.json"
 
 // Algorithm is [synchronization.algorithm]: ntpd-rs' tuning of its filter. What is nil is not written, and the filter
 // takes its own default; Table.Has and At tell where the others stand.
@@ -126,6 +140,9 @@ var synchronizationTable = table[Synchronization]{keys: []*key[Synchronization]{
 	val("state-path", orOff, func(s *Synchronization) *string { return &s.StatePath },
 		"file that keeps the frequency of the system's clock across restarts").otherwise(`"`+DefaultStatePath+`"`).
 		differs("not a key", "state-path"),
+	val("nts-state-path", orOff, func(s *Synchronization) *string { return &s.NTSStatePath },
+		"file that keeps keys and unused cookies of NTS sources across restarts; with `update-system-clock = false` only where this is written").otherwise(`"`+DefaultNTSStatePath+`"`).
+		differs("not a key", "cookie-persistence"),
 	sub("algorithm", &algorithmTable, func(s *Synchronization) *Algorithm { return &s.Algorithm },
 		"tuning of the filter"),
 }}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,12 @@ func (e *exam) files() {
 	}
 	if s := &e.cfg.Synchronization; e.steersSystem() && s.StatePath != "" && len(e.cfg.Sources) > 0 {
 		e.writable(who, config.Path{Pos: s.At("state-path"), Key: "synchronization.state-path"}, absolute(s.StatePath))
+	}
+	if s := &e.cfg.Synchronization; slices.ContainsFunc(e.cfg.Sources, func(s config.Source) bool { return s.Mode.Keyed() }) {
+		if path := s.NTSState(e.steersSystem()); path != "" {
+			e.writable(who, config.Path{Pos: s.At("nts-state-path"), Key: "synchronization.nts-state-path"}, absolute(path))
+			e.secret(absolute(path), "the keys and cookies of NTS sources")
+		}
 	}
 	for i := range e.cfg.NTSKEServers {
 		e.keyPair(&e.cfg.NTSKEServers[i])

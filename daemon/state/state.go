@@ -122,9 +122,18 @@ var ErrTooLarge = errors.New("the file is too large to be what it should be")
 // device, a pipe.
 var ErrNotRegular = errors.New("it is not a regular file")
 
+// ErrExposed means that a file with secrets is open to others, or another's.
+var ErrExposed = errors.New("others can read or write it, so it is not to be trusted; remove it, or give it to the daemon's user alone: chmod 600")
+
 // ReadFile reads a regular file of at most limit octets. It waits for nobody
 // who might write into a pipe.
-func ReadFile(path string, limit int64) ([]byte, error) {
+func ReadFile(path string, limit int64) ([]byte, error) { return readFile(path, limit, false) }
+
+// ReadSecret is ReadFile for a file that only this process' user, or root, may
+// have written and may read; else the error is ErrExposed.
+func ReadSecret(path string, limit int64) ([]byte, error) { return readFile(path, limit, true) }
+
+func readFile(path string, limit int64, secret bool) ([]byte, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		abs = path
@@ -134,8 +143,12 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("could not read %s: %w", abs, cause(err))
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() {
+	info, err := f.Stat()
+	switch {
+	case err == nil && !info.Mode().IsRegular():
 		return nil, fmt.Errorf("could not read %s: %w", abs, ErrNotRegular)
+	case secret && (err != nil || info.Mode().Perm()&0o077 != 0 || !ours(info)):
+		return nil, fmt.Errorf("could not use %s: %w", abs, ErrExposed)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	switch {
@@ -145,6 +158,24 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("could not read %s: %w", abs, ErrTooLarge)
 	}
 	return data, nil
+}
+
+// Remove removes a file for good: a crash does not bring it back once it
+// returned nil. That there is none is no error.
+func Remove(path string) error { return remove(disk{}, path) }
+
+func remove(on filesystem, path string) error {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	err := on.remove(path)
+	if err == nil {
+		err = on.syncDir(filepath.Dir(path))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("could not remove %s: %w", path, cause(err))
+	}
+	return nil
 }
 
 // Exposed reports whether others than the owner and its group may read, write

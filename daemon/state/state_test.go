@@ -45,6 +45,13 @@ func (b *broken) rename(from, to string) error {
 	return b.disk.rename(from, to)
 }
 
+func (b *broken) remove(path string) error {
+	if err := b.fail("remove"); err != nil {
+		return err
+	}
+	return b.disk.remove(path)
+}
+
 func (b *broken) syncDir(path string) error {
 	if err := b.fail("syncDir"); err != nil {
 		return err
@@ -219,6 +226,49 @@ func TestExposed(t *testing.T) {
 		}
 		if got := Exposed(path); got != want {
 			t.Errorf("%v: %v", mode, got)
+		}
+	}
+}
+
+// A file with secrets is used only if nobody else could read or write it.
+func TestReadSecret(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	for mode, want := range map[fs.FileMode]bool{0o600: true, 0o400: true, 0o640: false, 0o604: false, 0o620: false, 0o602: false, 0o610: false, 0o601: false} {
+		if err := os.WriteFile(path, []byte("secret"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		b, err := ReadSecret(path, 10)
+		if got := err == nil && string(b) == "secret"; got != want || !want && !errors.Is(err, ErrExposed) {
+			t.Errorf("%v: %q, %v", mode, b, err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := ReadSecret(path, 10); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A file is gone for good, or the error says that it may come back.
+func TestRemove(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := Remove(path); err != nil {
+		t.Errorf("where there is none: %v", err)
+	}
+	for step, gone := range map[string]bool{"": true, "remove": false, "syncDir": true} {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := remove(&broken{step: step, err: syscall.EIO}, path)
+		if (err == nil) != (step == "") || err != nil && !strings.Contains(err.Error(), path) {
+			t.Errorf("%q: %v", step, err)
+		}
+		if _, err := os.Stat(path); os.IsNotExist(err) != gone {
+			t.Errorf("%q: the file is there: %v", step, err)
 		}
 	}
 }

@@ -151,6 +151,15 @@ func (a *Association) Authentic() bool { return a.authentic }
 // association with the same server; nil without Network Time Security.
 func (a *Association) Credentials() (*Keys, [][]byte) { return a.keys, a.jar.All() }
 
+// SetAside takes out an unused cookie, which this association then never sends,
+// if more than least are left without it.
+func (a *Association) SetAside(least int) (cookie []byte, ok bool) {
+	if a.jar.Len() <= least {
+		return nil, false
+	}
+	return a.jar.Take()
+}
+
 // Cookies is the number of unused cookies.
 func (a *Association) Cookies() int { return a.jar.Len() }
 

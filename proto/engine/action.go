@@ -128,6 +128,11 @@ type Snapshot struct {
 // Save asks for durable storage of the state, written whole or not at all.
 type Save struct{ State State }
 
+// Keep asks for durable storage of sessions, in place of all that were stored,
+// where nobody else can read them. Their cookies are not used any more, unless
+// a start takes them from there.
+type Keep struct{ Sessions []Session }
+
 // Level of an incident.
 type Level uint8
 
@@ -170,5 +175,6 @@ func (Steer) action()           {}
 func (SetClockStatus) action()  {}
 func (PublishSnapshot) action() {}
 func (Save) action()            {}
+func (Keep) action()            {}
 func (Report) action()          {}
 func (Halt) action()            {}

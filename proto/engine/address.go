@@ -79,6 +79,6 @@ func (e *Engine) move(s *source, t *slot) bool {
 		return false
 	}
 	e.startAt(s, t, l.rest, l.addr.Port(), l.server, keys, cookies)
-	t.live.ke = l.ke
+	t.live.ke, t.live.keeping = l.ke, l.keeping
 	return true
 }

@@ -50,6 +50,8 @@ type Config struct {
 	// BoundedColdStart takes certificates of another time until the clock is
 	// set.
 	BoundedColdStart bool
+	// KeepSessions keeps what key exchanges gave across restarts.
+	KeepSessions bool
 }
 
 // State is what survives a restart. The zero value is a first start.

@@ -32,6 +32,7 @@ type Engine struct {
 	steering steering
 	serving  serving
 	caution  caution
+	store    store
 	watchdog watchdog
 	halted   bool
 
@@ -85,6 +86,11 @@ func (e *Engine) Handle(now proto.Now, ev Event, out []Action) []Action {
 		e.located(ev)
 	case KeysEstablished:
 		e.keysEstablished(ev)
+	case Restored:
+		e.restore(ev)
+	case Ending:
+		e.ending()
+		return e.take()
 	case KeyExchangeFailed:
 		e.keyExchangeFailed(ev)
 	case Referenced:
@@ -128,6 +134,7 @@ func (e *Engine) settle() {
 	e.guard()
 	if !e.halted {
 		e.serve()
+		e.keep()
 	}
 }
 
@@ -146,7 +153,7 @@ func (e *Engine) Deadline() proto.Instant {
 			}
 		}
 	}
-	return min(d, e.steeringDeadline(), e.watchDeadline())
+	return min(d, e.steeringDeadline(), e.watchDeadline(), e.store.deadline())
 }
 
 // slots calls f for each slot, in the order of configuration.

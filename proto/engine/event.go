@@ -66,6 +66,12 @@ func (Secret) Format(f fmt.State, _ rune) { io.WriteString(f, "<secret>") }
 // MarshalText hides the secret.
 func (Secret) MarshalText() ([]byte, error) { return []byte("<secret>"), nil }
 
+// UnmarshalText takes in what MarshalText left: no secret.
+func (s *Secret) UnmarshalText(text []byte) error {
+	*s = append(Secret(nil), text...)
+	return nil
+}
+
 // Sent says that the request of an exchange left, and when. It may come after
 // the reply.
 type Sent struct {
@@ -115,12 +121,18 @@ type KeysEstablished struct {
 	C2S, S2C  Secret
 	Cookies   []Secret
 	NotAfter  time.Time // end of the certificate chain's validity
+	Trust     string    `json:",omitempty"` // names the authorities that vouched for the server
 
 	// Where Earliest was given: the beginning of the validity, and whether the
 	// certificates are not valid now.
 	NotBefore   time.Time `json:",omitzero"`
 	Provisional bool      `json:",omitempty"`
 }
+
+// Restored hands over what Keep stored in an earlier run, before anything else.
+// Its Cookies are not in the store any more, and will not be after a crash; its
+// Spare are.
+type Restored struct{ Sessions []Session }
 
 // KeyExchangeFailed answers ExchangeKeys when it did not work.
 type KeyExchangeFailed struct {
@@ -172,6 +184,10 @@ type Commanded struct {
 	Source string `json:",omitempty"`
 }
 
+// Ending says that the program is about to end. The engine has Keep store what
+// there is, and does nothing more.
+type Ending struct{}
+
 func (Sent) event()              {}
 func (SendFailed) event()        {}
 func (Received) event()          {}
@@ -179,6 +195,8 @@ func (LookedUp) event()          {}
 func (Located) event()           {}
 func (KeysEstablished) event()   {}
 func (KeyExchangeFailed) event() {}
+func (Restored) event()          {}
+func (Ending) event()            {}
 func (Referenced) event()        {}
 func (ReferenceLost) event()     {}
 func (SteerApplied) event()      {}

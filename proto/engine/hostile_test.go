@@ -129,8 +129,8 @@ func TestNAKsBesideAnswersCauseNoKeyExchange(t *testing.T) {
 	}
 }
 
-// Of keys and cookies nothing is saved; a restart exchanges keys before it
-// asks.
+// Of keys and cookies nothing is saved in the state of the clock, which anyone
+// may read: a start that has nothing else exchanges keys before it asks.
 func TestNoKeysAreSaved(t *testing.T) {
 	s := reflect.TypeFor[State]()
 	var names []string

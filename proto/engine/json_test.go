@@ -20,12 +20,12 @@ import (
 // compares them with the source.
 var (
 	everyEvent = []Event{
-		Sent{}, SendFailed{}, Received{}, LookedUp{}, Located{}, KeysEstablished{}, KeyExchangeFailed{}, Referenced{}, ReferenceLost{},
+		Sent{}, SendFailed{}, Received{}, LookedUp{}, Located{}, KeysEstablished{}, KeyExchangeFailed{}, Restored{}, Ending{}, Referenced{}, ReferenceLost{},
 		SteerApplied{}, SteerFailed{}, Jumped{}, NetworkChanged{}, Reconfigured{Config: config(src(ModeServer, "x", 1))}, Commanded{},
 	}
 	everyAction = []Action{
 		Send{}, Abandon{}, Lookup{}, Locate{}, ExchangeKeys{}, OpenReference{}, CloseReference{}, Steer{}, SetClockStatus{},
-		PublishSnapshot{}, Save{}, Report{}, Halt{},
+		PublishSnapshot{}, Save{}, Keep{}, Report{}, Halt{},
 	}
 )
 

@@ -101,6 +101,10 @@ func (k *keying) watch(e *Engine, s *source, t *slot) {
 		}
 		return
 	}
+	if l.keeping.resumed && l.assoc.Authentic() {
+		e.yield(l.addr.Addr())
+		l.keeping.resumed = false
+	}
 	if k.fresh && l.assoc.Authentic() {
 		e.yield(l.addr.Addr())
 		k.fresh = false
@@ -246,6 +250,7 @@ func (k *keying) resolved(e *Engine, s *source, t *slot, addrs []netip.Addr) {
 	}
 	e.startAt(s, t, fit, ev.Port, ev.Server, keys, cookies)
 	t.live.ke, k.fresh = k.ke, true
+	e.keepable(s, t.live, ev)
 	t.proof = e.proofOf(ev)
 	e.toldProvisional(s, t)
 }

@@ -42,6 +42,7 @@ type live struct {
 	fit      bool       // as the discipline knows it
 	told     Reason     // last problem that was reported
 	measured Measurement
+	keeping  keeping
 }
 
 // spawner finds servers for a source. It is asked after everything that
@@ -130,6 +131,7 @@ func (e *Engine) stop(s *source, slot *slot, why string) {
 	}
 	e.discipline.Remove(l.id)
 	slot.live = nil
+	e.store.changed = e.store.changed || len(l.keeping.spare) > 0
 	e.reportSource(s, l, Incident{Level: Info, Code: "source-removed", Text: "source removed: " + why})
 }
 

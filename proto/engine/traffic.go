@@ -35,6 +35,9 @@ func (e *Engine) outcome(s *source, l *live, o client.Outcome) {
 		e.emit(Abandon{Exchange: l.exchange})
 		l.exchange = 0
 	}
+	if o.Answered {
+		e.setAside(l)
+	}
 	if o.Measured {
 		l.measured = measured(o.Measurement)
 		l.fit = e.fit(l) // what this reply says counts for its measurement

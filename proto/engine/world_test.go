@@ -46,6 +46,7 @@ type world struct {
 	refuses bool          // the clock does
 	slow    time.Duration // what the resolver is besides
 	acts    time.Duration // how late it says that it acted
+	read    func()        // happens before each reading of the clock
 
 	record   bool
 	trace    strings.Builder
@@ -173,7 +174,13 @@ func refused(a ExchangeKeys) Event {
 
 func (w *world) truth() proto.Timestamp { return epoch.Add(proto.FromStd(time.Duration(w.mono))) }
 
-func (w *world) now() proto.Now { return proto.Now{Mono: w.mono, Wall: w.truth().Add(w.wrong)} }
+// now reads the clock.
+func (w *world) now() proto.Now {
+	if w.read != nil {
+		w.read()
+	}
+	return proto.Now{Mono: w.mono, Wall: w.truth().Add(w.wrong)}
+}
 
 func (w *world) later(d time.Duration, ev Event) {
 	at := w.mono.Add(d)

@@ -61,16 +61,38 @@ type established struct {
 	Cookies  [][]byte
 }
 
+// restored is Restored in the same way.
+type restored struct{ Sessions []kept }
+
+type kept struct {
+	engine.Session
+	C2S, S2C       []byte
+	Cookies, Spare [][]byte
+}
+
+// bare turns octets into others of another name.
+func bare[To, From ~[]byte](all []From) []To {
+	var out []To
+	for _, b := range all {
+		out = append(out, To(b))
+	}
+	return out
+}
+
 func encodeEvent(ev engine.Event) ([]byte, error) {
-	k, ok := ev.(engine.KeysEstablished)
-	if !ok {
+	switch ev := ev.(type) {
+	case engine.KeysEstablished:
+		e := established{KeysEstablished: ev, C2S: ev.C2S, S2C: ev.S2C, Cookies: bare[[]byte](ev.Cookies)}
+		return json.Marshal(map[string]any{"KeysEstablished": e})
+	case engine.Restored:
+		var r restored
+		for _, x := range ev.Sessions {
+			r.Sessions = append(r.Sessions, kept{x, x.C2S, x.S2C, bare[[]byte](x.Cookies), bare[[]byte](x.Spare)})
+		}
+		return json.Marshal(map[string]any{"Restored": r})
+	default:
 		return named(ev)
 	}
-	e := established{KeysEstablished: k, C2S: k.C2S, S2C: k.S2C}
-	for _, c := range k.Cookies {
-		e.Cookies = append(e.Cookies, c)
-	}
-	return json.Marshal(map[string]any{"KeysEstablished": e})
 }
 
 // errForm is for a line that is not of a recording.
@@ -123,10 +145,22 @@ func decodeKeys(b []byte) (engine.Event, error) {
 		return nil, err
 	}
 	e.KeysEstablished.C2S, e.KeysEstablished.S2C = e.C2S, e.S2C
-	for _, c := range e.Cookies {
-		e.KeysEstablished.Cookies = append(e.KeysEstablished.Cookies, c)
-	}
+	e.KeysEstablished.Cookies = bare[engine.Secret](e.Cookies)
 	return e.KeysEstablished, nil
+}
+
+func decodeRestored(b []byte) (engine.Event, error) {
+	var r restored
+	if err := strict(b, &r); err != nil {
+		return nil, err
+	}
+	var ev engine.Restored
+	for _, x := range r.Sessions {
+		x.Session.C2S, x.Session.S2C = x.C2S, x.S2C
+		x.Session.Cookies, x.Session.Spare = bare[engine.Secret](x.Cookies), bare[engine.Secret](x.Spare)
+		ev.Sessions = append(ev.Sessions, x.Session)
+	}
+	return ev, nil
 }
 
 // events are all that there are, by name.
@@ -138,6 +172,8 @@ var events = map[string]func([]byte) (engine.Event, error){
 	"Located":           event[engine.Located],
 	"KeysEstablished":   decodeKeys,
 	"KeyExchangeFailed": event[engine.KeyExchangeFailed],
+	"Restored":          decodeRestored,
+	"Ending":            event[engine.Ending],
 	"Referenced":        event[engine.Referenced],
 	"ReferenceLost":     event[engine.ReferenceLost],
 	"SteerApplied":      event[engine.SteerApplied],
@@ -167,6 +203,7 @@ var actions = map[string]func([]byte) (engine.Action, error){
 	"SetClockStatus":  action[engine.SetClockStatus],
 	"PublishSnapshot": action[engine.PublishSnapshot],
 	"Save":            action[engine.Save],
+	"Keep":            action[engine.Keep],
 	"Report":          action[engine.Report],
 	"Halt":            action[engine.Halt],
 }

@@ -2,6 +2,7 @@ package recording
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -43,12 +44,13 @@ var everyEvent = []engine.Event{
 		Steering: true, Discipline: kalman.Config{AccumulatedSteps: proto.MaxDuration, Algorithm: kalman.Algorithm{StepThreshold: new(0.125)}},
 	}},
 	engine.Commanded{Verb: "accept-step"},
+	engine.Ending{},
 }
 
 // What goes in comes out, to the last bit.
 func TestEveryEventIsReadAsItWasWritten(t *testing.T) {
-	if len(everyEvent)+1 != len(events) { // KeysEstablished changes
-		t.Fatalf("%d events of %d", len(everyEvent)+1, len(events))
+	if len(everyEvent)+2 != len(events) { // KeysEstablished and Restored change
+		t.Fatalf("%d events of %d", len(everyEvent)+2, len(events))
 	}
 	r := NewRecorder([32]byte{1})
 	file, err := r.Head(Head{Program: "p", Config: "[[source]]\n", Now: proto.Now{Mono: 5, Wall: 1 << 63}, Saved: engine.State{Frequency: 1e-6, SavedAt: time.Unix(1, 2).UTC()}})
@@ -224,5 +226,64 @@ func TestCookiesInTheClearAreReplaced(t *testing.T) {
 	}
 	if !bytes.Equal(b, before) {
 		t.Error("the datagram was changed")
+	}
+}
+
+// What was kept of sessions is recorded as what a key exchange gives is: the
+// engine is told the same, with dummies for keys and cookies; and requests that
+// are made with it can be freed of their secrets.
+func TestRestoredSessionsAreRecordedWithoutSecrets(t *testing.T) {
+	r := NewRecorder([32]byte{4})
+	cookie := func(n byte) engine.Secret { return bytes.Repeat([]byte{0xc0, n}, 50) }
+	real := engine.Restored{Sessions: []engine.Session{{
+		For: engine.Asked{Mode: engine.ModeNTS, Host: "a.test", Port: 4460}, Trust: "system", Server: "b.test", Addr: anAddr, Remote: anAddr.Addr(),
+		Algorithm: aead.AESSIVCMAC256, C2S: bytes.Repeat([]byte{1}, 32), S2C: bytes.Repeat([]byte{2}, 32),
+		Cookies: []engine.Secret{cookie(1), cookie(2)}, Spare: []engine.Secret{cookie(3)}, At: time.Unix(5, 0).UTC(),
+	}}}
+	head, err := r.Head(Head{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := request(t, real.Sessions[0].C2S, cookie(1))
+	kept := engine.Keep(real)
+	line, err := r.Step(proto.Now{}, real, []engine.Action{engine.Send{Exchange: 1, To: anAddr, Payload: sent}, kept})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, _, err := NewReader(bytes.NewReader(append(head, line...)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := in.Next()
+	got, ok := s.Event.(engine.Restored)
+	if err != nil || !ok || len(got.Sessions) != 1 {
+		t.Fatalf("%+v, %v", s.Event, err)
+	}
+	x := got.Sessions[0]
+	for i, pair := range [][2]engine.Secret{
+		{x.C2S, real.Sessions[0].C2S}, {x.S2C, real.Sessions[0].S2C}, {x.Cookies[0], cookie(1)}, {x.Cookies[1], cookie(2)}, {x.Spare[0], cookie(3)},
+	} {
+		if len(pair[0]) != len(pair[1]) || bytes.Equal(pair[0], pair[1]) {
+			t.Errorf("secret %d: %x", i, []byte(pair[0]))
+		}
+	}
+	var out engine.Send
+	if a, err := DecodeAction(s.Actions[0]); err == nil {
+		out, _ = a.(engine.Send)
+	}
+	if want := request(t, x.C2S, x.Cookies[0]); !bytes.Equal(out.Payload, want) {
+		t.Errorf("the request is\n%x, not\n%x", out.Payload, want)
+	}
+	if bytes.Contains(line, []byte(base64.StdEncoding.EncodeToString(cookie(2))[:40])) || bytes.Count(s.Actions[1], []byte("secret")) != 5 {
+		t.Errorf("%s", s.Actions[1])
+	}
+	if a, err := DecodeAction(s.Actions[1]); err != nil {
+		t.Error(err)
+	} else if again, err := Action(a); err != nil || !bytes.Equal(again, s.Actions[1]) {
+		t.Errorf("read and written again: %s, %v", again, err)
+	}
+	x.C2S, x.S2C, x.Cookies, x.Spare = real.Sessions[0].C2S, real.Sessions[0].S2C, real.Sessions[0].Cookies, real.Sessions[0].Spare
+	if !reflect.DeepEqual(x, real.Sessions[0]) {
+		t.Errorf("%+v", x)
 	}
 }

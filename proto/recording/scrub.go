@@ -28,8 +28,8 @@ const (
 var errSecret = errors.New("recording: a request is sealed with keys that no key exchange gave, so its secrets cannot be removed")
 
 // scrubber removes secrets. It follows the sessions of Network Time Security as
-// the engine has them: keys come with KeysEstablished, cookies with those and
-// with replies that authenticate.
+// the engine has them: keys come with KeysEstablished and Restored, cookies with
+// those and with replies that authenticate.
 type scrubber struct {
 	secret   [32]byte
 	sessions []*session // the newest first
@@ -105,6 +105,8 @@ func (s *scrubber) event(ev engine.Event) engine.Event {
 	switch ev := ev.(type) {
 	case engine.KeysEstablished:
 		return s.established(ev)
+	case engine.Restored:
+		return s.restored(ev)
 	case engine.Received:
 		ev.Payload = s.reply(s.flights[ev.Exchange], ev.Payload)
 		return ev
@@ -125,25 +127,43 @@ func (s *scrubber) action(a engine.Action) (engine.Action, error) {
 }
 
 func (s *scrubber) established(ev engine.KeysEstablished) engine.KeysEstablished {
-	c2s, s2c := ev.C2S, ev.S2C
-	ev.C2S, ev.S2C = s.dummy('k', c2s), s.dummy('k', s2c)
-	cookies := ev.Cookies
-	ev.Cookies = nil
-	for _, c := range cookies {
-		ev.Cookies = append(ev.Cookies, s.cookie(c))
+	ev.C2S, ev.S2C = s.keys(ev.Algorithm, ev.C2S, ev.S2C)
+	ev.Cookies = s.cookies(ev.Cookies)
+	return ev
+}
+
+func (s *scrubber) restored(ev engine.Restored) engine.Restored {
+	all := slices.Clone(ev.Sessions)
+	for i := range all {
+		x := &all[i]
+		x.C2S, x.S2C = s.keys(x.Algorithm, x.C2S, x.S2C)
+		x.Cookies, x.Spare = s.cookies(x.Cookies), s.cookies(x.Spare)
 	}
+	return engine.Restored{Sessions: all}
+}
+
+func (s *scrubber) cookies(real []engine.Secret) []engine.Secret {
+	var dummies []engine.Secret
+	for _, c := range real {
+		dummies = append(dummies, s.cookie(c))
+	}
+	return dummies
+}
+
+// keys returns what stands for the keys of a session from now on.
+func (s *scrubber) keys(a aead.Algorithm, c2s, s2c engine.Secret) (dummyC2S, dummyS2C engine.Secret) {
+	dummyC2S, dummyS2C = s.dummy('k', c2s), s.dummy('k', s2c)
 	var n session
 	var errs [4]error
-	n.c2s, errs[0] = aead.New(ev.Algorithm, c2s)
-	n.s2c, errs[1] = aead.New(ev.Algorithm, s2c)
-	n.dummyC2S, errs[2] = aead.New(ev.Algorithm, ev.C2S)
-	n.dummyS2C, errs[3] = aead.New(ev.Algorithm, ev.S2C)
-	if errors.Join(errs[:]...) != nil {
-		return ev // of no use to the engine either
+	n.c2s, errs[0] = aead.New(a, c2s)
+	n.s2c, errs[1] = aead.New(a, s2c)
+	n.dummyC2S, errs[2] = aead.New(a, dummyC2S)
+	n.dummyS2C, errs[3] = aead.New(a, dummyS2C)
+	if errors.Join(errs[:]...) == nil { // else of no use to the engine either
+		s.sessions = slices.Insert(s.sessions, 0, &n)
+		s.sessions = s.sessions[:min(len(s.sessions), maxSessions)]
 	}
-	s.sessions = slices.Insert(s.sessions, 0, &n)
-	s.sessions = s.sessions[:min(len(s.sessions), maxSessions)]
-	return ev
+	return dummyC2S, dummyS2C
 }
 
 // request replaces the cookie of a request and seals it again.
