@@ -23,6 +23,7 @@ import (
 var serverRows = []scene.Row{
 	{ID: "X03", What: "a server that restarts with its cookie keys and without", Prove: restarts, Limit: 4 * time.Minute},
 	{ID: "X04", What: "a key exchange that is down while the server goes on", Prove: keysDown},
+	{ID: "X04b", What: "a client that is restarted, ended and killed, while the key exchange is down", Prove: restartsWithoutKeys, Limit: 3 * time.Minute},
 	{ID: "X05", What: "a certificate that expires during the run, and is renewed", Prove: expiry, Limit: 4 * time.Minute},
 	{ID: "X07", What: "a client that stands still for twelve seconds", Prove: standstill},
 }
@@ -98,6 +99,77 @@ func keysDown(t *scene.Trial) {
 		return err
 	})
 	t.Saw("20 measurements without a key exchange; forgotten meanwhile, it has new keys %.0f s after the key exchange is back", time.Since(begin).Seconds())
+}
+
+// restartsWithoutKeys is RFC 8915 section 5.7: a client goes on with what it kept, and never sends a cookie twice.
+func restartsWithoutKeys(t *scene.Trial) {
+	h := t.Host("host")
+	u := t.Upstream(h, "127.0.0.1:123")
+	var cookies [][]byte
+	u.Script(func(a *scene.Asked) [][]byte {
+		cookies = append(cookies, a.Cookie)
+		return nil
+	})
+	stop := t.Keys(h, u, "127.0.0.1:4460", "server", scene.At("127.0.0.1:123"))
+	start := func(name string) *scene.Daemon {
+		d := t.Daemon(h, name, scene.Client+"nts-state-path = \"/run/lab/kept/nts.json\"\n"+scene.NTS("server.test"))
+		t.Samples(d, 0, 0, 3, 30*time.Second)
+		t.Synchronised(d, 20*time.Second)
+		return d
+	}
+	d := start("client")
+	file := filepath.Join(h.Dir, "kept", "nts.json")
+	t.Eventually(30*time.Second, func() error {
+		info, err := os.Stat(file)
+		if err == nil && info.Mode().Perm() != 0o600 {
+			err = fmt.Errorf("its mode is %v", info.Mode())
+		}
+		return err
+	})
+	t.Control("the client is served with authentication, and keeps a session")
+	stop()
+	exchanges := u.Exchanges()
+	for i, end := range []func(*scene.Daemon){
+		func(d *scene.Daemon) { d.Stop() },
+		func(d *scene.Daemon) { t.Check(d.Signal(syscall.SIGKILL)); d.Stop() },
+		func(d *scene.Daemon) { d.Stop() },
+	} {
+		end(d)
+		begin := time.Now()
+		d = start(fmt.Sprintf("client%d", i+1))
+		if s := t.MustState(d).Own.Sources[0]; s.Cookies == nil || *s.Cookies < 6 {
+			t.Fatal("start %d suffers: %+v", i+1, s)
+		}
+		t.Saw("start %d without a key exchange is synchronised after %.1f s", i+1, time.Since(begin).Seconds())
+		t.Pause(17 * time.Second) // until it has kept something again
+	}
+	d.Stop()
+	if n := u.Exchanges(); n != exchanges {
+		t.Fatal("%d key exchanges", n-exchanges)
+	}
+	sent := map[string]bool{}
+	u.Script(nil) // which takes the cookies from who collects them
+	for _, c := range cookies {
+		if len(c) == 0 || sent[string(c)] {
+			t.Fatal("a request without a cookie, or a cookie that was sent before")
+		}
+		sent[string(c)] = true
+	}
+	// Whoever can read the file could forge the time: then it is not used.
+	t.Check(os.Chmod(file, 0o644))
+	d = t.Daemon(h, "exposed", scene.Client+"nts-state-path = \"/run/lab/kept/nts.json\"\n"+scene.NTS("server.test"))
+	t.Eventually(20*time.Second, func() error {
+		if !strings.Contains(d.Text(), "nts-state-not-used") {
+			return fmt.Errorf("nothing is said of the mode of the file")
+		}
+		return nil
+	})
+	t.Hold(5*time.Second, func() error {
+		if n := len(u.Requests()); n != len(sent) {
+			return fmt.Errorf("%d requests with what others can read", n-len(sent))
+		}
+		return nil
+	})
 }
 
 // certificate writes a certificate for server.test that is valid for some time.
