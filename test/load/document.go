@@ -58,23 +58,25 @@ var names = map[string]string{
 const whereKeyExchangesGo = `
 ## Where a key exchange goes
 
-ntpd-rs makes a key exchange for about two thirds of our processor time. A profile of ours, with X25519 and ECDSA P-256,
+ntpd-rs makes a key exchange for two thirds to three quarters of our processor time. A profile of ours, with X25519 and ECDSA P-256,
 says where that is:
 
 | part | of the processor time |
 |---|---|
 | X25519: a new key and the shared secret | 31 % |
-| ECDSA P-256: the signature | 10 % |
-| key schedule of TLS 1.3 (HKDF and HMAC of SHA-256) | 6 % |
+| ECDSA P-256: the signature | 9 % |
+| key schedule of TLS 1.3 (HKDF and HMAC of SHA-256) | 7 % |
 | the rest of the handshake in crypto/tls, records and messages | 19 % |
-| accepting, closing and the scheduler | 16 % |
-| writing and reading in the kernel, outside the handshake | 4 % |
-| the request, the exported keys, eight cookies and the answer | 8 % |
-| limits, counters, deadlines | 6 % |
+| accepting, closing and the scheduler | 19 % |
+| the close_notify, and waiting for the client to close | 4 % |
+| the request, the exported keys, eight cookies and the answer | 6 % |
+| limits, counters, deadlines | 3 % |
+| collecting garbage, and the monitor of Go's runtime | 2 % |
 
 Two thirds are crypto/tls and its mathematics. Go's X25519 takes a ladder of multiplications for a new key too, where the
 libraries behind ntpd-rs have a table for the base point and instructions for carries (ADX): OpenSSL's takes less than two
 thirds of ours for each. That, with a key schedule that allocates its hashes anew for each label, is the distance. It is
-Go's to mend: the least server in Go has the same, and ours stays within a few percent of that, in a process of its own
-without privileges.
+Go's to mend: the least server in Go has the same. What it has besides is the monitor of Go's runtime, which wakes three
+times a key exchange to look whether a system call waits: an eighth of the processor time. Ours lets it sleep, by timer
+slack for its thread alone, in the key exchange's process, which has no system call that waits, and in the pool.
 `
