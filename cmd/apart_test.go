@@ -222,6 +222,9 @@ func (s *server) counted(want uint64) {
 			got = st.Own.KeyHosts[0].Outcomes["key-exchange"]
 		}
 		if got == want {
+			if n := st.Own.KeyHosts[0].Restarts; n == nil || *n != want-1 { // a process served one exchange
+				s.t.Fatalf("%v restarts are told, of %d", n, want-1)
+			}
 			return
 		}
 		if got > want || time.Now().After(limit) {

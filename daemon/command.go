@@ -265,8 +265,14 @@ func (c *commander) history(since float64) (control.Answer, error) {
 // keyHosts is what the observation socket says of key-exchange servers.
 func (d *daemon) keyHosts() []observe.KeyHost {
 	var all []observe.KeyHost
+	var restarts *uint64
+	if d.ke.apart != nil {
+		restarts = new(d.ke.apart.Restarts())
+	}
 	for i, h := range d.ke.hosts {
-		all = append(all, observe.KeyHost{Address: d.Config.NTSKEServers[i].Listen.String(), NotAfter: h.notAfter.Load(), Outcomes: h.outcomes()})
+		all = append(all, observe.KeyHost{
+			Address: d.Config.NTSKEServers[i].Listen.String(), NotAfter: h.notAfter.Load(), Outcomes: h.outcomes(), Restarts: restarts,
+		})
 	}
 	return all
 }

@@ -39,7 +39,11 @@ func writeTable(w io.Writer, sc screen, r *observe.Report) error {
 	for _, k := range r.KeyHosts {
 		if k.NotAfter != nil && r.Time != nil {
 			fmt.Fprintln(b)
-			sc.paragraph(b, "NTS-KE   ", k.Address+": certificate "+expiry(k.NotAfter.Sub(*r.Time).Seconds()))
+			text := k.Address + ": certificate " + expiry(k.NotAfter.Sub(*r.Time).Seconds())
+			if k.Restarts != nil && *k.Restarts > 0 {
+				text += fmt.Sprintf("; its process had to be started again %d times", *k.Restarts)
+			}
+			sc.paragraph(b, "NTS-KE   ", text)
 		}
 	}
 	_, err := io.WriteString(w, b.String())

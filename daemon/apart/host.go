@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -63,6 +64,7 @@ type Host struct {
 	countFile *os.File
 	counts    []Counts
 	listeners []*os.File
+	restarts  atomic.Uint64
 
 	mu           sync.Mutex
 	revision     uint64   // of the newest change
@@ -105,6 +107,9 @@ func New(cfg Config) (*Host, error) {
 
 // Counts are those of a section, which go on over restarts.
 func (h *Host) Counts(section int) *Counts { return &h.counts[section] }
+
+// Restarts is how often the process ended and was started again.
+func (h *Host) Restarts() uint64 { return h.restarts.Load() }
 
 // Present takes a certificate into use for new connections, and waits until it
 // is: not longer than a process that works needs, and not at all for one that
@@ -205,6 +210,7 @@ func (h *Host) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		h.restarts.Add(1)
 		if time.Since(began) > steady {
 			pause = firstPause
 		}

@@ -78,6 +78,13 @@ var ownFamilies = []ownFamily{
 			})
 		}
 	}},
+	{"ntp_nts_ke_server_process_restarts_total", "How often the process that serves key exchanges ended and was started again", "counter", "", func(r *Report, emit func(string, float64)) {
+		for i := range r.KeyHosts {
+			if v := float(r.KeyHosts[i].Restarts); v != nil {
+				emit(labels("listen_address", r.KeyHosts[i].Address), *v)
+			}
+		}
+	}},
 }
 
 // ownFamily is one metric that is made from a report.

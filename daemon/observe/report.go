@@ -124,6 +124,9 @@ type KeyHost struct {
 	Address  string            `json:"address"`
 	NotAfter *time.Time        `json:"certificate_expires"`
 	Outcomes map[string]uint64 `json:"outcomes"`
+	// Restarts is how often the process that serves it ended and was started
+	// again; nil where the daemon serves it itself, or does not tell.
+	Restarts *uint64 `json:"process_restarts"`
 }
 
 // unknown is from where on ntpd-rs' durations stand for "not known".
@@ -146,7 +149,7 @@ func NewReport(s *State, now time.Time) *Report {
 			r.Sources = append(r.Sources, ownSource(&s.Own.Sources[i], s, now))
 		}
 		for _, k := range s.Own.KeyHosts {
-			r.KeyHosts = append(r.KeyHosts, KeyHost{Address: line(k.Address), NotAfter: k.NotAfter, Outcomes: k.Outcomes})
+			r.KeyHosts = append(r.KeyHosts, KeyHost{Address: line(k.Address), NotAfter: k.NotAfter, Outcomes: k.Outcomes, Restarts: k.Restarts})
 		}
 	} else {
 		for i := range s.Sources {

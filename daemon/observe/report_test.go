@@ -26,7 +26,7 @@ func TestReportGolden(t *testing.T) {
 func TestReportsFollowTheSchema(t *testing.T) {
 	full := sample()
 	full.Own.Verdicts, full.Own.Drops, full.Own.Clients = []map[string]uint64{{"accepted": 3}}, []uint64{4}, new(uint64)
-	full.Own.KeyHosts = []KeyHost{{Address: "[::]:4460", NotAfter: &noon, Outcomes: map[string]uint64{"key-exchange": 1}}}
+	full.Own.KeyHosts = []KeyHost{{Address: "[::]:4460", NotAfter: &noon, Outcomes: map[string]uint64{"key-exchange": 1}, Restarts: new(uint64)}}
 	full.Own.Sources[0].NotAfter = &noon
 	other := sample()
 	other.Own = nil
