@@ -69,3 +69,31 @@ func agree(t *testing.T, c AEAD, nonce, plaintext, additional, want []byte, flip
 		t.Fatalf("bit %d flipped opens to %x, %v", i, got, err)
 	}
 }
+
+// TestEveryLengthAgreesWithMiscreant for texts and additional data of nothing
+// to four blocks and one octet, each beside each.
+func TestEveryLengthAgreesWithMiscreant(t *testing.T) {
+	octets := make([]byte, 3*65)
+	for i := range octets {
+		octets[i] = byte(i*7 + 1)
+	}
+	for _, a := range algorithms {
+		oracle, err := miscreant.NewAESCMACSIV(key(a))
+		if err != nil {
+			t.Fatal(err)
+		}
+		implementations(t, func(t *testing.T) {
+			c := mustNew(t, a, key(a))
+			for n := range 65 {
+				for m := range 65 {
+					plaintext, additional, nonce := octets[:n], octets[65:65+m], octets[130:146]
+					want, err := oracle.Seal(nil, slices.Clone(plaintext), additional, nonce)
+					if err != nil {
+						t.Fatal(err)
+					}
+					agree(t, c, nonce, plaintext, additional, want, uint16(n*65+m))
+				}
+			}
+		})
+	}
+}

@@ -5,10 +5,10 @@ import "github.com/ntpd-go/ntpd-go/test/scene"
 // Rows that need virtual days, a wrong clock of their own, or the inside of a handler: tests of the packages make these
 // attacks, each beside an undisturbed case. A row passes when every test that it names has run and passed.
 var provedRows = []scene.Row{
-	scene.Proved("T31", true, "clocks that jump between any two readings",
-		"proto/kalman TestNothingBreaksTheDiscipline TestForeignStep", "clock TestForeignSteeringChangesNothing", "proto/client TestClockMovedInFlight TestImpossibleDelays"),
+	scene.Proved("T31", true, "clocks that jump between two readings of a start and the first polls, or at any other moment",
+		"proto/engine TestAClockThatJumpsBetweenAnyTwoReadings", "proto/kalman TestNothingBreaksTheDiscipline TestForeignStep", "clock TestForeignSteeringChangesNothing", "proto/client TestClockMovedInFlight TestImpossibleDelays"),
 	scene.Proved("T40", true, "wrong AES-SIV: vectors, empty input, every length, every bit",
-		"proto/aead TestRFC5297Examples TestSealAgreesWithRFC5297 TestLengths TestEmptyAdditionalDataIsAComponent TestAnyChangedBitIsDetected FuzzAgainstMiscreant"),
+		"proto/aead TestRFC5297Examples TestSealAgreesWithRFC5297 TestLengths TestEveryLengthAgreesWithMiscreant TestEmptyAdditionalDataIsAComponent TestAnyChangedBitIsDetected FuzzAgainstMiscreant"),
 	scene.Proved("T41", true, "keys derived otherwise than peers do",
 		"nts TestRFC8915Section5_1KeyContexts", "proto/aead TestPeersPacketsOpen", "proto/cookie TestCookiesOfNtpdRsOpenAndAreSealedAlike"),
 	scene.Proved("T51", false, "a key exchange that is down for hours, with and without NAKs",

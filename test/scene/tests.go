@@ -71,7 +71,7 @@ func (t *Trial) RunTests(pkg string, names ...string) { t.Check(t.runTests(pkg, 
 
 // runTests runs tests of a package by name and wants all of them to pass.
 func (t *Trial) runTests(pkg string, names []string) error {
-	cmd := exec.CommandContext(t.Context, "go", "test", "-json", "-run", "^("+strings.Join(names, "|")+")$", "./"+pkg)
+	cmd := exec.CommandContext(t.Context, "go", "test", "-count=1", "-json", "-run", "^("+strings.Join(names, "|")+")$", "./"+pkg)
 	cmd.Dir = t.Root
 	out, runErr := cmd.Output()
 	var passed []string
