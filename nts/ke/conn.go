@@ -234,13 +234,22 @@ func (c *Client) lookup(ctx context.Context, host string, port uint16) ([]netip.
 	return out, nil
 }
 
-// bind makes the context's end the connection's deadline, until release.
+// bind makes the context's end the connection's deadline, until release. What
+// the end has begun is over then, and does not end what comes next.
 func (c *Conn) bind(ctx context.Context) (release func()) {
 	deadline, _ := ctx.Deadline()
 	conn := c.tls                  // which the handshake replaces
 	_ = conn.SetDeadline(deadline) // shows in what follows
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	return func() { stop() }
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		_ = conn.SetDeadline(time.Unix(1, 0))
+	})
+	return func() {
+		if !stop() {
+			<-ended
+		}
+	}
 }
 
 // contextCause prefers the context's reason over the deadline that carried it

@@ -260,7 +260,10 @@ func (r *run) start() {
 				i := slices.IndexFunc(r.actors, func(a *actor) bool { return a.name == host })
 				return []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}, nil
 			},
-			Handshake: func(raw net.Conn, _ *tls.Config) (net.Conn, tls.ConnectionState, error) { return raw, r.state, nil },
+			Handshake: func(raw net.Conn, _ *tls.Config) (net.Conn, tls.ConnectionState, error) {
+				_, err := raw.Read(nil) // fails when the time is over
+				return raw, r.state, err
+			},
 		},
 		Uniform: func(uint64) uint64 { return 0 }, // in the order of the file
 		Access:  func(a Access) { r.access = append(r.access, a) },
@@ -275,7 +278,10 @@ func (r *run) start() {
 	}
 }
 
-func (r *run) dial(_ context.Context, _, addr string) (net.Conn, error) {
+func (r *run) dial(ctx context.Context, _, addr string) (net.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	a := r.actors[netip.MustParseAddrPort(addr).Addr().As4()[3]]
 	if a.script != nil && r.script.how&absent != 0 {
 		return nil, syscall.ECONNREFUSED
