@@ -120,5 +120,14 @@ var guards = []guard{
 	{"who floods is found", []edit{{"daemon/serve/shed.go", "if c.n >= least {", "if c.n < -least {"}}, []string{serving}, "FLOOD"},
 	{"the kernel refuses no more than the flood", []edit{{"daemon/serve/shed.go",
 		"s.on = more >= shedQuiet || more > 0 && !was", "s.on = was || more >= shedQuiet || more > 0 && !was"}}, []string{serving}, ""},
+	{"a stored cookie is not used", []edit{
+		{"proto/client/association.go", "if a.jar.Len() <= least {\n\t\treturn nil, false\n\t}\n\treturn a.jar.Take()", "if a.jar.Len() <= least {\n\t\treturn nil, false\n\t}\n\treturn a.jar.All()[0], true"},
+	}, []string{engine}, ""},
+	{"a stored cookie is taken out before it is used", []edit{{"daemon/sessions.go", "if err := s.write(left); err != nil {", "if err := error(nil); err != nil {"}}, []string{daemon}, ""},
+	{"half of the stored cookies stays", []edit{{"proto/engine/session.go", "cookies := octets(x.Cookies)", "cookies := octets(slices.Concat(x.Cookies, x.Spare))"}}, []string{engine}, ""},
+	{"stored keys are nobody else's", []edit{{"daemon/state/state.go", "info.Mode().Perm()&0o077 != 0 ||", "info.Mode().Perm()&0o007 == 0o007 ||"}}, []string{"./daemon/state", daemon}, ""},
+	{"stored keys depend on the authorities", []edit{{"daemon/sessions.go", "x.Trust != s.trust(x.For.Authority)", "s.trust == nil"}}, []string{daemon}, ""},
+	{"stored keys expire with the certificate", []edit{{"proto/engine/session.go", "case now.After(x.NotAfter):", "case now.Before(x.At):"},
+		{"proto/engine/session.go", "if x.NotAfter.Before(until) {", "if x.NotAfter.Before(x.At) {"}}, []string{engine}, ""},
 	{"minority of liars", []edit{{"proto/kalman/survey.go", "2*agreeing > voters", "2*agreeing > 0"}}, []string{kalman}, "T27"},
 }

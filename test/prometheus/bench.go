@@ -209,6 +209,7 @@ var idle = map[string]bool{
 	"ntp_source_certificate_expiry_timestamp_seconds":        true,
 	"ntp_nts_ke_server_certificate_expiry_timestamp_seconds": true,
 	"ntp_nts_ke_server_outcomes_total":                       true,
+	"ntp_nts_ke_server_process_restarts_total":               true,
 }
 
 // lint hands what is exported to promtool.
