@@ -122,9 +122,9 @@ reproducible: ## build the commit twice in different places and compare (it must
 clean: ## remove what was built
 	rm -rf $(BIN)
 
-.PHONY: attack attack-p0 flood faults mutate soak
+.PHONY: attack attack-p0 flood faults mutate mutate-attacks soak
 attack: build ## attack the real daemons as others were attacked, write docs/security/attacks.md (needs root)
-	$(GO) run ./test/attack -write docs/security/attacks.md
+	$(GO) run ./test/attack -j 6 -write docs/security/attacks.md
 
 attack-p0: build ## the attacks that run for every change
 	$(GO) run ./test/attack -p0 -j 6
@@ -139,8 +139,11 @@ DURATION ?= 1h
 soak: build ## run client and server among random faults for DURATION (default 1h): nothing may grow (needs root)
 	$(GO) run ./test/soak -duration $(DURATION)
 
-mutate: ## remove each guard in turn: a test must notice
+mutate: ## remove each guard in turn: two tests must notice
 	$(GO) run ./test/mutate
+
+mutate-attacks: ## the same, and attack the daemons without the guard: the attack must succeed (needs root, takes longer)
+	$(GO) run ./test/mutate -attacks
 
 ci: ## run what continuous integration runs
 	./.ci/run

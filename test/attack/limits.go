@@ -215,6 +215,7 @@ func fewDescriptors(t *scene.Trial) {
 
 func garbageFlood(t *scene.Trial) {
 	h, d, _ := served(t, scene.Server)
+	honest(t, h) // the process of the key exchange counts, and is there
 	before, err := lab.Memory(d.Pid())
 	t.Check(err)
 	stop := pourGarbage(t.Dial(h, "127.0.0.1:123"))

@@ -21,6 +21,7 @@ func observationAbuse(t *scene.Trial) {
 	h, d, _ := served(t, sockets+scene.Server)
 	t.MustState(d)
 	t.Check(os.WriteFile(filepath.Join(h.Dir, "world.toml"), []byte(sockets), 0o644))
+	honest(t, h) // the process of the key exchange counts, and is there
 	t.Control("the observation socket answers")
 	before, err := lab.Memory(d.Pid())
 	t.Check(err)
