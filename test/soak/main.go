@@ -17,6 +17,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -122,14 +123,17 @@ func soak(t *scene.Trial, duration time.Duration, seed uint64) {
 	w.relay, err = relay.Start(relay.Config{Listen: "127.0.0.2:123", Target: scene.At("127.0.0.1:123"), Seed: seed, Inside: w.host.Inside})
 	t.Check(err)
 	t.Cleanup(func() { w.relay.Close() })
-	w.client = t.Daemon(w.host, "client", scene.Client+scene.NTS("server.test")+clientText)
+	w.client = t.Daemon(w.host, "client", scene.Client+scene.NTS("server.test")+clientText, "--record", lab.RunDir+"/client.rec")
 	w.well()
 	t.Control("the client follows the server by way of the relay")
 	young := t.Daemon(w.host, "young", scene.Client+scene.NTS("server.test")+strings.ReplaceAll(clientText, "127.0.0.5", "127.0.0.6"))
 	t.Synchronised(young, 30*time.Second)
 	fewest, err := goroutines(young)
 	t.Check(err)
-	w.watch = watchClock(w.host)
+	log, err := os.Create(filepath.Join(w.host.Dir, "beyond.log"))
+	t.Check(err)
+	t.Cleanup(func() { log.Close() })
+	w.watch = watchClock(w.host, log)
 	t.Cleanup(w.watch.end)
 	t.Pause(min(duration/10, time.Minute))
 	warm := measure(t, w.client)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 // 10). The two questions add half of their own delays; those that a busy machine delayed by more tell nothing.
 type watch struct {
 	host       *lab.Host
+	log        io.Writer // of what is beyond the bound; with the recording of the client it tells why
 	stop, done chan struct{}
 
 	mu      sync.Mutex
@@ -28,8 +30,8 @@ type watch struct {
 	first   string        // of those
 }
 
-func watchClock(h *lab.Host) *watch {
-	w := &watch{host: h, stop: make(chan struct{}), done: make(chan struct{})}
+func watchClock(h *lab.Host, log io.Writer) *watch {
+	w := &watch{host: h, log: log, stop: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
 		for {
@@ -71,6 +73,7 @@ func (w *watch) compare() {
 	w.worst, w.widest = max(w.worst, wrong), max(w.widest, a[1].Root)
 	w.closest = max(w.closest, float64(wrong)/float64(bound))
 	if wrong > bound {
+		fmt.Fprintf(w.log, "%s off by %v, published %v\n", time.Now().UTC().Format("15:04:05.000"), a[1].Offset-a[0].Offset, a[1].Root)
 		if w.outside++; w.first == "" {
 			w.first = fmt.Sprintf("%s: off by %v with a bound of %v", time.Now().UTC().Format(time.TimeOnly), wrong, a[1].Root)
 		}
