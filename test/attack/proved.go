@@ -12,7 +12,7 @@ var provedRows = []scene.Row{
 	scene.Proved("T41", true, "keys derived otherwise than peers do",
 		"nts TestRFC8915Section5_1KeyContexts", "proto/aead TestPeersPacketsOpen", "proto/cookie TestCookiesOfNtpdRsOpenAndAreSealedAlike"),
 	scene.Proved("T51", false, "a key exchange that is down for hours, with and without NAKs",
-		"proto/engine TestEverythingIsDown TestForgedNAKs TestNAKsBesideAnswersCauseNoKeyExchange TestNTSHoldsEightCookies"),
+		"proto/engine TestEverythingIsDown TestForgedNAKs TestNAKsBesideAnswersCauseNoKeyExchange TestNTSHoldsEightCookies TestRFC8915Section5_7SessionsAreResumed TestResumedSessionsThatAreOfNoUse", "daemon TestSIGKILLReusesNoCookie"),
 	scene.Proved("T52", false, "key exchanges that fail for virtual days: how often are they tried?",
 		"proto/engine TestKeyExchangeBacksOff TestKeyRetryIntervals TestOneBackOffPerKeyExchangeServer TestRetryIntervalIsResetByUse TestKeysThatNeverProveGoodBackOffAsOne"),
 	scene.Proved("T53", false, "certificates that expire, are replaced, or become unreadable",
