@@ -18,7 +18,7 @@ const (
 // guards are the checks whose absence made the attacks that are known succeed.
 var guards = []guard{
 	{"origin match", []edit{{"proto/client/receive.go", "case x.nonce == 0 || r.nonce != x.nonce:", "case x.nonce == 0:"}}, []string{client, engine}, "T12|T13"},
-	{"single use of a request", []edit{{"proto/client/receive.go", "case !x.open || x.answered:", "case !x.open:"}}, []string{client}, "T12"},
+	{"single use of a request", []edit{{"proto/client/receive.go", "case !x.open || x.answered:", "case !x.open:"}}, []string{client}, ""},
 	{"unique identifier match", []edit{{"proto/client/receive.go",
 		"if r.uniqueIDs != 1 || subtle.ConstantTimeCompare(r.uniqueID, x.uniqueID[:]) != 1 {",
 		"if r.uniqueIDs != 1 || subtle.ConstantTimeCompare(r.uniqueID, x.uniqueID[:]) > 1 {"}}, []string{client}, "T11"},
