@@ -156,7 +156,7 @@ func live(t *testing.T, dir string, start int) {
 		LocalStratum: proto.MaxStratum, Steering: true, KeepSessions: true,
 		Discipline: kalman.Config{MinimumAgreeing: 1, LocalStratum: proto.MaxStratum, SingleStep: threshold, StartupStep: threshold},
 	}, engine.State{}, rand.Reader, v.now())
-	v.note("start\n")
+	v.note("\nstart\n") // a kill may have torn the line before
 	if all := v.keep.claim(); len(all) > 0 {
 		v.queue = append(v.queue, engine.Restored{Sessions: all})
 	}
@@ -219,7 +219,10 @@ func TestSIGKILLReusesNoCookie(t *testing.T) {
 	sent := map[string]int{}
 	for s := bufio.NewScanner(wire); s.Scan(); {
 		line := s.Text()
-		if line == "start" {
+		switch line {
+		case "":
+			continue
+		case "start":
 			starts = append(starts, nil)
 			continue
 		}
