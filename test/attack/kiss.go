@@ -70,7 +70,9 @@ func kisses(t *scene.Trial) {
 	}
 	cases := []kissCase{
 		{"honest", nil, measured},
-		{"DENY of a stranger, then nothing", beside(strange("DENY")), measured},
+		{"DENY of a stranger", beside(strange("DENY")), measured},
+		{"DENY of a stranger and nothing else", func(a *scene.Asked) [][]byte { return [][]byte{strange("DENY")(a)} }, still},
+		{"RSTR of a stranger and nothing else", func(a *scene.Asked) [][]byte { return [][]byte{strange("RSTR")(a)} }, still},
 		{"RSTR of a stranger", beside(strange("RSTR")), measured},
 		{"RATE of a stranger", beside(strange("RATE")), measured},
 		{"DENY and the true reply", beside(func(a *scene.Asked) []byte { return a.Kiss("DENY", 0) }), measured},
