@@ -54,7 +54,7 @@ var guards = []guard{
 		"// 3. Origin: one reply to the one request in flight.",
 		"if r.kiss && a.keys == nil {\n\t\treturn a.kissed(r.code)\n\t}\n\t// 3. Origin."}}, []string{client}, "T15"},
 	{"NAKs wait for the truth", []edit{{"proto/client/receive.go", "x.nak = true\n", "x.nak, a.nak = true, true\n\t\t\ta.jar = cookie.Jar{}\n"},
-		{"proto/client/receive.go", "\"github.com/ntpd-go/ntpd-go/proto/aead\"\n", "\"github.com/ntpd-go/ntpd-go/proto/aead\"\n\t\"github.com/ntpd-go/ntpd-go/proto/cookie\"\n"}}, []string{client, engine}, "T16"},
+		{"proto/client/receive.go", "\"github.com/ntpd-go/ntpd-go/proto/aead\"\n", "\"github.com/ntpd-go/ntpd-go/proto/aead\"\n\t\"github.com/ntpd-go/ntpd-go/proto/cookie\"\n"}}, []string{client, engine}, ""},
 	{"no plain request without cookies", []edit{{"proto/client/poll.go",
 		"if a.keys != nil && q.cookie == nil {", "if a.keys != nil && q.cookie == nil && q.nonce == 0 {"}}, []string{client, engine}, "T16"},
 	{"application protocol of clients", []edit{{"nts/ke/front.go",
