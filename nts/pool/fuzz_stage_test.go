@@ -153,7 +153,7 @@ func (a *actor) serve(c net.Conn) {
 	}
 }
 
-func readWhole(c net.Conn) ([]byte, error) {
+func readWhole(c io.Reader) ([]byte, error) {
 	var msg []byte
 	for {
 		at := len(msg)
@@ -449,7 +449,7 @@ func (r *run) checkEstablished(q nts.KeyExchange, got nts.Established, from *act
 		}
 	}
 	asked := from.heard[i].req.(nts.FixedKey)
-	resp, err := nts.DecodeResponse(from.heard[i].answer)
+	resp, err := nts.DecodeResponse(heardOf(from.heard[i].answer))
 	gave, ok := resp.(nts.Established)
 	if err != nil || !ok || gave.Protocol != nts.NTPv4 || gave.Algorithm != asked.Algorithm {
 		r.t.Fatalf("%s answered %v, %v, for %v", from.name, resp, err, asked.Algorithm)
@@ -471,6 +471,15 @@ func (r *run) checkEstablished(q nts.KeyExchange, got nts.Established, from *act
 	}
 }
 
+// heardOf is what the pool hears of an answer: its first message.
+func heardOf(answer []byte) []byte {
+	msg, err := readWhole(bytes.NewReader(answer))
+	if err != nil {
+		return nil
+	}
+	return msg
+}
+
 // supportedBy is all that a source can have said to support, in this exchange
 // or the one before.
 func (r *run) supportedBy(a *actor) (all []nts.SupportedAlgorithm) {
@@ -479,7 +488,7 @@ func (r *run) supportedBy(a *actor) (all []nts.SupportedAlgorithm) {
 		says = [][]byte{a.script.information, a.script.more}
 	}
 	for _, answer := range says {
-		if resp, err := nts.DecodeSupported(answer); err == nil {
+		if resp, err := nts.DecodeSupported(heardOf(answer)); err == nil {
 			if s, ok := resp.(nts.Supported); ok {
 				all = append(all, s.Algorithms...)
 			}
