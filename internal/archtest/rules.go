@@ -107,6 +107,10 @@ var Rooms = []Rule{
 		Why: "a row that cannot go on ends its goroutine, as a test does",
 	},
 	{Package: "test/prometheus", Internal: []string{"daemon/observe", "test/lab"}},
+	{
+		Package: "test/attack", Internal: []string{"internal/...", "proto/...", "nts/...", "test/...", "daemon/state"},
+		Why: "it kills a process that stores without end, to hit each moment of it",
+	},
 }
 
 // Nowhere are packages that must not be linked into a command, not even by

@@ -80,6 +80,7 @@ func TestRFC8915Section4ALPNIsEnforced(t *testing.T) {
 		if !isAlert(err, alertNoApplicationProtocol) {
 			t.Errorf("another protocol: error %v", err)
 		}
+		synctest.Wait()
 		c := w.mustRaw(withoutALPN)
 		say(t, c, ordinary+eom)
 		if got := hear(t, c); len(got) != 0 {

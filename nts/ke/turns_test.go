@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,6 +124,60 @@ func TestLateNetworkIsKeptOut(t *testing.T) {
 		synctest.Wait()
 		if !f.admit(network(1)) {
 			t.Error("kept out after its turn")
+		}
+	})
+}
+
+// What comes from a late network is closed, unread, at the listener, and counted.
+func TestConnectionsOfALateNetworkAreClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n memnet.Network
+		l, err := n.Listen(serverAddr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		var shed []netip.Prefix
+		f := NewFair(l, 1000, func(from netip.AddrPort) { shed = append(shed, Network(from.Addr())) })
+		f.Turns = NewTurns(1, time.Minute)
+		accepted := make(chan net.Conn, 2)
+		go func() {
+			for {
+				c, err := f.Accept()
+				if err != nil {
+					return
+				}
+				accepted <- c
+			}
+		}()
+		dial := func() net.Conn {
+			c, err := n.Dial(t.Context(), "tcp", serverAddr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			return c
+		}
+		defer dial().Close()
+		first := <-accepted
+		defer first.Close()
+		from := Network(AddrPort(first.RemoteAddr()).Addr())
+		if err := f.Turns.Take(t.Context(), from, 0); err != nil {
+			t.Fatal(err)
+		}
+		go func() { _ = f.Turns.Take(t.Context(), from, time.Minute) }()
+		time.Sleep(lateAfter + 1)
+		c := dial()
+		if _, err := c.Read(make([]byte, 1)); err == nil || len(accepted) != 0 || !slices.Equal(shed, []netip.Prefix{from}) {
+			t.Errorf("%v; %d let in, shed are %v", err, len(accepted), shed)
+		}
+		f.Turns.Pass()
+		synctest.Wait()
+		defer dial().Close()
+		if len(accepted) != 1 || len(shed) != 1 {
+			t.Errorf("after its turn %d were let in and %v shed", len(accepted), shed)
+		} else {
+			(<-accepted).Close()
 		}
 	})
 }

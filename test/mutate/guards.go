@@ -75,7 +75,7 @@ var guards = []guard{
 	{"deadline of key exchanges", []edit{{"nts/ke/peer.go",
 		"p.deadline = time.Now().Add(p.timeout)\n", "p.deadline = time.Now().Add(p.timeout + time.Hour)\n"}}, []string{ke}, "T18"},
 	{"turns of handshakes go round the networks", []edit{{"nts/ke/turns.go",
-		"t.round.MoveToBack(first)", "_ = first"}}, []string{ke}, ""},
+		"t.round.MoveToBack(first)", "_ = first"}}, []string{ke, pool}, ""},
 	{"who waits too long for a turn is told", []edit{{"nts/ke/turns.go",
 		"time.NewTimer(patience)", "time.NewTimer(patience + time.Hour)"}}, []string{ke}, ""},
 	{"late networks stay outside", []edit{{"nts/ke/fair.go",
