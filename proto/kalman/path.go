@@ -14,6 +14,9 @@ type path struct {
 	mature  float64 // scale of the jitter when it was last known well, s
 	anchor  float64 // how much of the bias is the server's own doing, s
 	prior   float64 // variance of the bias before anything was learnt, s²
+	from    *path   // the path that it seemed to be longer than; nil if none
+	rise    float64 // by so much, s
+	queue   bool    // it was no path, but a queue on the one before
 	col     int     // of the bias in the joint state; -1 when it is not there
 	used    uint64  // for forgetting the least recently used
 }
@@ -29,6 +32,8 @@ const (
 	minScale = 0.2e-6
 	// stillness is how small a shift of the round trip means nothing, s.
 	stillness = 2e-6
+	// sunk is the part of a rise below which it was none.
+	sunk = 0.1
 )
 
 // fork makes a path whose jitter is expected to be like this one's.
@@ -137,6 +142,11 @@ func (r *route) see(at rawTime, delay float64) (m move, moved bool) {
 	}
 	r.now.add(at, delay)
 	r.now.used = r.clock
+	if m, moved = r.refuted(); moved {
+		r.take(m)
+		r.now.add(at, delay)
+		return m, true
+	}
 	if m, moved = r.up(); moved {
 		// The run that showed the new level belongs to it.
 		for _, t := range r.now.delays.unlearn(recentCount) {
@@ -211,7 +221,20 @@ func (r *route) up() (move, bool) {
 	if best != nil {
 		return move{from: c, to: best, known: true, shift: best.base() - m}, true
 	}
-	return move{from: c, to: c.fork(), shift: low - m}, true
+	longer := c.fork()
+	longer.from, longer.rise = c, low-m
+	return move{from: c, to: longer, shift: low - m}, true
+}
+
+// refuted recognises that what was taken for a longer path was a queue: its
+// round trips have sunk to those of the path before.
+func (r *route) refuted() (move, bool) {
+	c := r.now
+	if c.from == nil || !slices.Contains(r.paths, c.from) || c.base()-c.from.base() >= sunk*c.rise {
+		return move{}, false
+	}
+	c.queue = true
+	return move{from: c, to: c.from, known: true, shift: c.rise}, true
 }
 
 // lowest is the path with the shortest base.
@@ -225,9 +248,12 @@ func (r *route) lowest() *path {
 	return best
 }
 
-// spare returns the path to forget when there are too many: the least
-// recently used that is neither in use nor the shortest.
+// spare returns the path to forget: what turned out to be none, and when there
+// are too many the least recently used that is neither in use nor the shortest.
 func (r *route) spare() *path {
+	if i := slices.IndexFunc(r.paths, func(p *path) bool { return p.queue }); i >= 0 {
+		return r.paths[i]
+	}
 	if len(r.paths) <= maxPaths {
 		return nil
 	}

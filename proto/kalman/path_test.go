@@ -124,6 +124,54 @@ func TestCongestionIsNoPath(t *testing.T) {
 	}
 }
 
+// A queue that lasts can look like a longer path. When it is gone, the path is
+// that from before, with what was known of it; nothing remains of the other.
+func TestQueueThatLookedLikeAPathIsForgotten(t *testing.T) {
+	tr := newTraveller()
+	tr.send(100, 10e-3, 1e-4)
+	before := tr.r.now
+	if moves := tr.send(recentCount, 12e-3, 1e-4); len(moves) != 1 || moves[0].known {
+		t.Fatalf("moves %+v", moves)
+	}
+	queue := tr.r.now
+	// It runs dry by and by: no single delay is much shorter than the one before.
+	var back []move
+	for base := 12e-3; base > 10e-3 && len(back) == 0; base -= 2e-5 {
+		back = tr.send(1, base, 0)
+	}
+	if len(back) != 1 || !back[0].known || back[0].from != queue || back[0].to != before || tr.r.now != before || back[0].shift < 1.5e-3 {
+		t.Fatalf("back: %+v", back)
+	}
+	if short := before.base(); math.Abs(short-10e-3) > 1e-4 {
+		t.Errorf("the base is %v", short)
+	}
+	if old := tr.r.spare(); old != queue {
+		t.Fatalf("would forget %+v", old)
+	}
+	tr.r.forget(queue)
+	if old := tr.r.spare(); old != nil {
+		t.Errorf("would forget %+v", old)
+	}
+}
+
+// What stays longer is a path, however it wavers, and what comes to lie between is
+// another.
+func TestLongerPathIsNotTakenForAQueue(t *testing.T) {
+	tr := newTraveller()
+	tr.send(100, 10e-3, 1e-4)
+	tr.send(recentCount, 12e-3, 1e-4)
+	longer := tr.r.now
+	if moves := tr.send(1000, 12e-3, 1e-4); len(moves) != 0 || tr.r.now != longer || longer.queue {
+		t.Fatalf("moves %+v", moves)
+	}
+	for base := 12e-3; base > 10.5e-3; base -= 2e-5 {
+		tr.send(1, base, 0)
+	}
+	if longer.queue || tr.r.now == tr.r.paths[0] {
+		t.Error("a path of 10.5 ms was taken for one of 10")
+	}
+}
+
 func TestPathsAreForgottenLeastRecentlyUsedFirst(t *testing.T) {
 	tr := newTraveller()
 	for i := range 8 {
