@@ -54,7 +54,7 @@ func decode(r io.Reader, s *State) error {
 		return fmt.Errorf("answer cut short: %w", err)
 	}
 	if err := json.Unmarshal(body, s); err != nil {
-		return fmt.Errorf("answer is not a daemon's state: %w", err)
+		return fmt.Errorf("answer is not a daemon's state: %s", Harmless(err.Error())) // it quotes the answer
 	}
 	return nil
 }
