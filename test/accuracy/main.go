@@ -86,7 +86,7 @@ func run(args []string) error {
 	if o.out != "" {
 		err = errors.Join(err, explain(o.out))
 	}
-	fmt.Println(withSamePolls(every))
+	fmt.Println(lastLine(every))
 	return err
 }
 

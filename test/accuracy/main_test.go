@@ -32,14 +32,14 @@ func TestVerdict(t *testing.T) {
 	row := func(name string, rms, chrony, bound float64) sim.Summary {
 		return sim.Summary{Scenario: &sim.Scenario{Name: name, Reference: &sim.Figures{Chrony: chrony, Bound: bound}}, RMS: sim.Figure{Mean: rms * 1e-6}}
 	}
-	got := withSamePolls([]sim.Summary{
+	got := lastLine([]sim.Summary{
 		row("fix1", 5, 10, 4), row("fix2", 6, 10, 0), row("fix3", 8, 10, 8), row("fix4", 4, 10, 2), row("other", 100, 10, 1),
 		{Scenario: &sim.Scenario{Name: "fix5"}, RMS: sim.Figure{Mean: 1}},
 	})
 	if want := "accuracy: median 0.55 worst 0.80 bound 2.00"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got, want := withSamePolls(nil), "accuracy: median - worst - bound -"; got != want {
+	if got, want := lastLine(nil), "accuracy: median - worst - bound -"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if lines := verdicts(nil); len(lines) > 0 {

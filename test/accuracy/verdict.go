@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -13,15 +14,17 @@ import (
 func verdicts(file []sim.Summary) []string {
 	var lines []string
 	for _, line := range []string{withCandidate(file), withOwnPolls(file), withSamePolls(file)} {
-		if line != "" && line != nothing {
+		if line != "" {
 			lines = append(lines, line)
 		}
 	}
 	return lines
 }
 
-// nothing is the last line of a run that has nothing to compare.
-const nothing = "accuracy: median - worst - bound -"
+// lastLine is what a run ends with, whatever there was to compare.
+func lastLine(all []sim.Summary) string {
+	return cmp.Or(withSamePolls(all), "accuracy: median - worst - bound -")
+}
 
 // withSamePolls is the median and the worst ratio of our RMS error to chrony's
 // where both poll alike, and the worst to the optimum.
@@ -42,7 +45,7 @@ func withSamePolls(all []sim.Summary) string {
 		}
 	}
 	if len(chrony) == 0 {
-		return nothing
+		return ""
 	}
 	return fmt.Sprintf("accuracy: median %.2f worst %.2f bound %.2f", median(chrony), slices.Max(chrony), bound)
 }

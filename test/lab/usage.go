@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,6 +21,21 @@ func sum[T int | int64 | time.Duration](pid int, figure func(pid int) (T, error)
 		all += one
 	}
 	return all, nil
+}
+
+// Usage is what a program and those that it started hold.
+type Usage struct {
+	Memory               int64 // resident, in octets
+	Descriptors, Threads int
+}
+
+// UsageOf looks at all of it.
+func UsageOf(pid int) (u Usage, err error) {
+	var errs [3]error
+	u.Memory, errs[0] = Memory(pid)
+	u.Descriptors, errs[1] = Descriptors(pid)
+	u.Threads, errs[2] = Threads(pid)
+	return u, errors.Join(errs[:]...)
 }
 
 // Memory is the resident memory of a program and of those that it started, in

@@ -69,7 +69,7 @@ func soak(o *order) error {
 	o.duration = soakTurn
 	pid := c.processes[0].Pid()
 	var sum tally
-	var before resources
+	var before lab.Usage
 	began := time.Now()
 	for turn := 0; time.Since(began) < o.soak; turn++ {
 		s := &turns[turn%len(turns)]
@@ -82,12 +82,12 @@ func soak(o *order) error {
 		if err := c.processes[0].Signal(syscall.SIGHUP); err != nil {
 			return err
 		}
-		now, err := resourcesOf(pid)
+		now, err := lab.UsageOf(pid)
 		if err != nil {
 			return err
 		}
-		say("%v: %-5s %v; %v", time.Since(began).Round(time.Second), s.name, r, now)
-		if before == (resources{}) && time.Since(began) > soakWarmUp {
+		say("%v: %-5s %v; %v", time.Since(began).Round(time.Second), s.name, r, shown(now))
+		if before == (lab.Usage{}) && time.Since(began) > soakWarmUp {
 			before = now
 		}
 		select {
@@ -96,29 +96,19 @@ func soak(o *order) error {
 		default:
 		}
 	}
-	after, err := resourcesOf(pid)
+	after, err := lab.UsageOf(pid)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("soak: %d answers, %d lost, 0 wrong; %v, then %v\n", sum.Answered, sum.Lost, before, after)
-	if float64(after.kib) > soakGrowth*float64(before.kib) || after.files > before.files+8 || after.threads > before.threads+4 {
+	fmt.Printf("soak: %d answers, %d lost, 0 wrong; %v, then %v\n", sum.Answered, sum.Lost, shown(before), shown(after))
+	if float64(after.Memory) > soakGrowth*float64(before.Memory) || after.Descriptors > before.Descriptors+8 || after.Threads > before.Threads+4 {
 		return errors.New("the server grew")
 	}
 	return nil
 }
 
-// resources are what a process and those that it started hold.
-type resources struct{ kib, files, threads int }
-
-func (r resources) String() string {
-	return fmt.Sprintf("%.1f MiB, %d files, %d threads", float64(r.kib)/1024, r.files, r.threads)
-}
-
-func resourcesOf(pid int) (resources, error) {
-	memory, err1 := lab.Memory(pid)
-	files, err2 := lab.Descriptors(pid)
-	threads, err3 := lab.Threads(pid)
-	return resources{int(memory >> 10), files, threads}, errors.Join(err1, err2, err3)
+func shown(u lab.Usage) string {
+	return fmt.Sprintf("%.1f MiB, %d files, %d threads", float64(u.Memory)/(1<<20), u.Descriptors, u.Threads)
 }
 
 // scrape reads the status once a second.

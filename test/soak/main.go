@@ -71,21 +71,11 @@ const (
 	moreGoroutines  = 12 // than a client has that has just begun: an exchange under way, a connection that is closing
 )
 
-// usage is what a program holds.
-type usage struct {
-	memory               int64
-	descriptors, threads int
-}
-
-func measure(t *scene.Trial, d *scene.Daemon) usage {
+func measure(t *scene.Trial, d *scene.Daemon) lab.Usage {
 	t.Alive(d.Process)
-	memory, err := lab.Memory(d.Pid())
+	u, err := lab.UsageOf(d.Pid())
 	t.Check(err)
-	descriptors, err := lab.Descriptors(d.Pid())
-	t.Check(err)
-	threads, err := lab.Threads(d.Pid())
-	t.Check(err)
-	return usage{memory, descriptors, threads}
+	return u
 }
 
 // world is a server, the way to it, and its client.
@@ -142,15 +132,15 @@ func soak(t *scene.Trial, duration time.Duration, seed uint64) {
 		w.fault()
 		w.well()
 		now := measure(t, w.client)
-		worst.memory, worst.descriptors, worst.threads = max(worst.memory, now.memory), max(worst.descriptors, now.descriptors), max(worst.threads, now.threads)
+		worst.Memory, worst.Descriptors, worst.Threads = max(worst.Memory, now.Memory), max(worst.Descriptors, now.Descriptors), max(worst.Threads, now.Threads)
 		if time.Since(last) > time.Minute {
 			last = time.Now()
-			fmt.Printf("%8s  client %d KiB, %d descriptors, %d threads; %v; %v\n", time.Since(begin).Round(time.Second), now.memory>>10, now.descriptors, now.threads, w.watch, w.events)
+			fmt.Printf("%8s  client %d KiB, %d descriptors, %d threads; %v; %v\n", time.Since(begin).Round(time.Second), now.Memory>>10, now.Descriptors, now.Threads, w.watch, w.events)
 		}
 	}
 	fmt.Println(w.watch)
 	end := measure(t, w.client)
-	if end.memory-warm.memory > mostMemory || end.descriptors-warm.descriptors > mostDescriptors || end.threads-warm.threads > mostThreads {
+	if end.Memory-warm.Memory > mostMemory || end.Descriptors-warm.Descriptors > mostDescriptors || end.Threads-warm.Threads > mostThreads {
 		t.Fatal("the client grew from %+v to %+v", warm, end)
 	}
 	lines := strings.Count(w.client.Text(), "\n")
@@ -165,7 +155,7 @@ func soak(t *scene.Trial, duration time.Duration, seed uint64) {
 	t.Saw("%v", w.watch)
 	t.Saw("%d goroutines, as a young client has %d", most, fewest)
 	t.Saw("%v; memory %d → %d KiB (at most %d), descriptors %d → %d, threads %d → %d, %d lines of log", w.events,
-		warm.memory>>10, end.memory>>10, worst.memory>>10, warm.descriptors, end.descriptors, warm.threads, end.threads, lines)
+		warm.Memory>>10, end.Memory>>10, worst.Memory>>10, warm.Descriptors, end.Descriptors, warm.Threads, end.Threads, lines)
 	t.Check(w.watch.judge(duration))
 }
 
