@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ntpd-go/ntpd-go/internal/sim"
+	"github.com/ntpd-go/ntpd-go/test/lab"
 )
 
 // verdicts are a line for each comparison that the scenarios of a file allow.
@@ -47,7 +48,7 @@ func withSamePolls(all []sim.Summary) string {
 	if len(chrony) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("accuracy: median %.2f worst %.2f bound %.2f", median(chrony), slices.Max(chrony), bound)
+	return fmt.Sprintf("accuracy: median %.2f worst %.2f bound %.2f", lab.Median(chrony), slices.Max(chrony), bound)
 }
 
 // withOwnPolls is the same where each chooses when to poll, and the most packets
@@ -65,7 +66,7 @@ func withOwnPolls(all []sim.Summary) string {
 	if len(rms) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("own polls: median %.2f worst %.2f, packets at most %.2f of chrony's", median(rms), slices.Max(rms), slices.Max(packets))
+	return fmt.Sprintf("own polls: median %.2f worst %.2f, packets at most %.2f of chrony's", lab.Median(rms), slices.Max(rms), slices.Max(packets))
 }
 
 // withCandidate is how the RMS errors compare with those of the candidate: their
@@ -89,11 +90,4 @@ func withCandidate(all []sim.Summary) string {
 		return ""
 	}
 	return fmt.Sprintf("candidate: geometric mean %.2f of %d rows, worst %.2f (%s)", math.Exp(logs/float64(n)), n, worst, name)
-}
-
-// median of some numbers.
-func median(x []float64) float64 {
-	x = slices.Sorted(slices.Values(x))
-	n := len(x)
-	return (x[(n-1)/2] + x[n/2]) / 2
 }

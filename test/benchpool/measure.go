@@ -106,11 +106,11 @@ func (b *bench) compare(agreement string, up *talk) error {
 		sources, shares = append(sources, u), append(shares, u/p)
 		ratios, direct, pool, rates = append(ratios, p/d), append(direct, d), append(pool, p), append(rates, rate)
 	}
-	ratio := median(ratios)
+	ratio := lab.Median(ratios)
 	fmt.Printf("%-15s direct %4.0f us, pool %4.0f us of processor time for an exchange; ratio %.2f (%.2f to %.2f); %4.0f exchanges/s through the pool\n",
-		agreement, median(direct), median(pool), ratio, slices.Min(ratios), slices.Max(ratios), median(rates))
-	share := median(shares)
-	fmt.Printf("%-15s %4.1f us of the pool's are for the source: %.1f%% (%.1f to %.1f)\n", "", median(sources), 100*share, 100*slices.Min(shares), 100*slices.Max(shares))
+		agreement, lab.Median(direct), lab.Median(pool), ratio, slices.Min(ratios), slices.Max(ratios), lab.Median(rates))
+	share := lab.Median(shares)
+	fmt.Printf("%-15s %4.1f us of the pool's are for the source: %.1f%% (%.1f to %.1f)\n", "", lab.Median(sources), 100*share, 100*slices.Min(shares), 100*slices.Max(shares))
 	b.cpu, b.upstream = max(b.cpu, ratio), max(b.upstream, share)
 	return nil
 }
@@ -188,9 +188,4 @@ func (b *bench) idleClients() error {
 		return errors.New("not every connected client was answered")
 	}
 	return nil
-}
-
-func median(x []float64) float64 {
-	x = slices.Sorted(slices.Values(x))
-	return x[len(x)/2]
 }

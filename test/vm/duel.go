@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -137,11 +136,6 @@ func rms(v []float64) float64 {
 	return math.Sqrt(sum / float64(len(v)))
 }
 
-func median(v []float64) float64 {
-	sorted := slices.Sorted(slices.Values(v))
-	return sorted[len(sorted)/2]
-}
-
 // duel boots machines in turns, so many for each rival, and compares the medians of their errors.
 func duel(ctx context.Context, o options) error {
 	dir, err := os.MkdirTemp("", "vm-")
@@ -170,8 +164,8 @@ func duel(ctx context.Context, o options) error {
 			floors = append(floors, rms(floor))
 		}
 	}
-	ours, theirs := median(all[rivals[0].name]), median(all[rivals[1].name])
+	ours, theirs := lab.Median(all[rivals[0].name]), lab.Median(all[rivals[1].name])
 	fmt.Printf("duel: ours %.1f us, chrony %.1f us, ratio %.2f, floor %.1f us, %d boots each\n",
-		ours*1e6, theirs*1e6, ours/theirs, median(floors)*1e6, o.duel)
+		ours*1e6, theirs*1e6, ours/theirs, lab.Median(floors)*1e6, o.duel)
 	return nil
 }
