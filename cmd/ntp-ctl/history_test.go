@@ -144,6 +144,21 @@ func TestPictures(t *testing.T) {
 	}
 }
 
+// A daemon that has just started has one interval of one source to draw, a
+// second or less of it: a logarithmic axis with nothing to either side.
+func TestPictureOfFirstSeconds(t *testing.T) {
+	for n := range 12 {
+		d := aDay(n + 1)
+		d.Clock, d.Sources = d.Clock[:1], d.Sources[:1]
+		for i := range d.Sources[0].Points {
+			d.Sources[0].Points[i].Time = d.From + 0.5*float64(i)
+		}
+		if _, err := render(d, "svg"); err != nil {
+			t.Errorf("%d points: %v", n+1, err)
+		}
+	}
+}
+
 func TestCSV(t *testing.T) {
 	var b bytes.Buffer
 	if err := writeCSV(&b, aDay(20)); err != nil {

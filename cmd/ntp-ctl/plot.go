@@ -233,10 +233,20 @@ func allanPanel(d *history.Document) (*plot.Plot, error) {
 		}
 	}
 	if drawn > 0 { // logarithms of an empty range do not exist
-		p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
-		p.X.Tick.Marker, p.Y.Tick.Marker = plot.LogTicks{Prec: -1}, plot.LogTicks{Prec: -1}
+		logarithmic(&p.X)
+		logarithmic(&p.Y)
 	}
 	return p, nil
+}
+
+// logarithmic makes a logarithmic axis of one whose values are all above 0. A
+// single value is given room by a factor: plot would give it 1 to each side,
+// and stop at a logarithm that does not exist.
+func logarithmic(a *plot.Axis) {
+	a.Scale, a.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	if a.Min == a.Max {
+		a.Min, a.Max = a.Min/2, a.Max*2
+	}
 }
 
 // scaleOf picks the unit in which the largest value has one to three digits
