@@ -31,16 +31,24 @@ func run(each time.Duration, only string) error {
 	if err != nil {
 		return err
 	}
-	failed := 0
+	var failed []string
 	for _, t := range targets {
 		fmt.Printf("== %s %s for %v\n", t.pkg, t.name, each)
-		if !t.fuzz(each) {
-			failed++
+		out, ok := t.fuzz(each)
+		if !ok && !namesInput(out) {
+			fmt.Println("== FAILED without an input, once more")
+			out, ok = t.fuzz(each)
+		}
+		if !ok {
+			failed = append(failed, fmt.Sprintf("== %s %s failed:\n%s", t.pkg, t.name, tail(out)))
 		}
 	}
-	fmt.Printf("%d passed, %d failed\n", len(targets)-failed, failed)
-	if failed > 0 || len(targets) == 0 {
-		return fmt.Errorf("%d of %d fuzz targets failed", failed, len(targets))
+	for _, f := range failed {
+		fmt.Println(f)
+	}
+	fmt.Printf("%d passed, %d failed\n", len(targets)-len(failed), len(failed))
+	if len(failed) > 0 || len(targets) == 0 {
+		return fmt.Errorf("%d of %d fuzz targets failed", len(failed), len(targets))
 	}
 	return nil
 }
@@ -49,40 +57,38 @@ func run(each time.Duration, only string) error {
 //
 // Making an interesting input smaller is bounded to a few runs: the default, a
 // minute for each, would take most of a short run.
-func (t target) fuzz(each time.Duration) bool {
+func (t target) fuzz(each time.Duration) (output string, ok bool) {
 	var out bytes.Buffer
 	cmd := exec.Command("go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$",
 		"-fuzztime", each.String(), "-fuzzminimizetime", "50x", t.pkg)
 	cmd.Stdout = io.MultiWriter(os.Stdout, &out)
 	cmd.Stderr = cmd.Stdout
-	if cmd.Run() == nil {
-		return true
-	}
-	if outOfTime(out.String()) {
-		fmt.Println("no input failed: the time was up while a worker was busy")
-		return true
+	err := cmd.Run()
+	return out.String(), err == nil
+}
+
+// namesInput reports whether a run that failed says which input did it. One
+// that names none may have failed by Go's fuzzing coordinator alone, which
+// takes its own deadline for a failure when it is scheduled away at the wrong
+// moment (golang.org/issue/75804).
+func namesInput(out string) bool {
+	for _, sign := range []string{"Failing input written", "failure while testing seed corpus entry"} {
+		if strings.Contains(out, sign) {
+			return true
+		}
 	}
 	return false
 }
 
-// outOfTime reports whether a run failed only because its time was up. Go's
-// fuzzing coordinator takes its own deadline for a failure when it is scheduled
-// away at the wrong moment (golang.org/issue/75804). It then names no input.
-func outOfTime(out string) bool {
-	_, failure, found := strings.Cut(out, "--- FAIL: Fuzz")
-	if !found {
-		return false
-	}
-	lines := strings.Split(failure, "\n")
-	if len(lines) < 3 || strings.TrimSpace(lines[1]) != "context deadline exceeded" || lines[2] != "FAIL" {
-		return false
-	}
-	for _, sign := range []string{"Failing input written", "panic:", "fatal error:", "hung or terminated"} {
-		if strings.Contains(out, sign) {
-			return false
+// tail is the end of an output, without the reports of progress.
+func tail(out string) string {
+	var lines []string
+	for line := range strings.Lines(out) {
+		if !strings.HasPrefix(line, "fuzz: elapsed") {
+			lines = append(lines, line)
 		}
 	}
-	return true
+	return strings.Join(lines[max(len(lines)-60, 0):], "")
 }
 
 // find lists the fuzz targets of the module.
