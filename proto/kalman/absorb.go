@@ -108,6 +108,7 @@ func (d *Discipline) learn(s *source, m sample) {
 	p := s.route.now
 	x := p.excessOf(&m)
 	v, variance := d.joint.expect(m.at, m.offset, p)
+	s.deny(v, variance, x)
 	if s.surprised(v, variance, x, m.at) {
 		d.consult(s, m.at)
 		d.explain(s, p, v, m.at)

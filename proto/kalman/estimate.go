@@ -47,11 +47,16 @@ func astray(age float64) float64 {
 	return float64(tolerance * age * min(age/toleranceTime, 1))
 }
 
-// alarm is the largest innovation that is impossible and not explained yet.
+// alarm is the largest innovation that is impossible and not explained yet, or
+// that denies the estimate.
 func (d *Discipline) alarm() float64 {
 	worst := 0.0
 	for _, s := range d.sources {
-		if s.state == Selected && s.run != 0 {
+		if s.state != Selected {
+			continue
+		}
+		worst = max(worst, math.Abs(s.denial))
+		if s.run != 0 {
 			worst = max(worst, s.alarm)
 		}
 	}
@@ -77,7 +82,7 @@ func (d *Discipline) findRoot() {
 			continue
 		}
 		best = r
-		d.root = root{s.id, s.rootDel + proto.FromSeconds(s.base()), s.rootDisp + proto.FromSeconds(s.accuracy)}
+		d.root = root{s.id, s.rootDel + proto.FromSeconds(s.today()), s.rootDisp + proto.FromSeconds(s.accuracy)}
 	}
 }
 

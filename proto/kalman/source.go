@@ -20,6 +20,7 @@ type source struct {
 	route   route
 	backlog []heard // the first samples
 
+	denial   float64 // innovation that denies the estimate, with its sign, s; 0 when none does
 	alarm    float64 // size of the last surprise, s
 	run      int     // surprises in a row, with their sign
 	runAt    rawTime // when the run began
@@ -61,13 +62,25 @@ func (p *path) excessOf(m *sample) excess {
 	return p.excess(m.delay)
 }
 
-// base is half the round trip of the path in use plus what the server admits:
-// the truth is no further from the offset than that and the noise.
+// base is the shortest round trip of the path in use; 0 when there is none.
 func (s *source) base() float64 {
 	if s.route.now == nil || s.route.now.count() == 0 {
 		return 0
 	}
 	return s.route.now.base()
+}
+
+// today is the shortest of the last eight round trips, as the clock filter of
+// RFC 5905 section 10 has it. Behind a queue that lasts they are all longer than
+// the base, and the estimate may be as wrong as the best of them.
+func (s *source) today() float64 {
+	short := s.base()
+	for i, t := range s.route.recent {
+		if i == 0 || t.delay < short {
+			short = t.delay
+		}
+	}
+	return short
 }
 
 // radius is how far from the source's offset the truth may lie by what was
@@ -100,6 +113,25 @@ func (s *source) fit(set *settings, sigma float64) (State, string) {
 func impossible(v, variance, noise float64, x excess) bool {
 	r := noise * x.sigma
 	return math.Abs(v) > x.span/2+4*math.Sqrt(variance+float64(r*r))+float64(impossibleMargin*x.sigma)
+}
+
+// deny judges how honest the published error is: a sample whose innovation is
+// further off than its round trip and the deviation of the estimate allow says
+// that the estimate is wrong, however rough the others are. It is believed until
+// another sample refutes it. Most samples behind a queue can neither deny nor
+// refute anything.
+func (s *source) deny(v, variance float64, x excess) {
+	r := s.voice.noise() * x.sigma
+	if x.span > 0 {
+		r = s.voice.noise() * min(x.sigma, x.span)
+	}
+	reach := x.span/2 + 4*math.Sqrt(variance+float64(r*r)) + stillness
+	switch {
+	case math.Abs(v) > reach:
+		s.denial = v
+	case math.Abs(v-s.denial) > reach:
+		s.denial = 0
+	}
 }
 
 // surprised judges an innovation that the delay cannot explain: the clock, the

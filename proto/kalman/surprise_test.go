@@ -36,3 +36,56 @@ func TestHowOftenTheImpossibleIsDisbelieved(t *testing.T) {
 		}
 	}
 }
+
+// What the published error allows for besides what is expected: a sample of the
+// shortest round trip says that the estimate is wrong, those behind a queue
+// cannot say otherwise, and the next good one can.
+func TestDenial(t *testing.T) {
+	var s source
+	const variance = 1e-12 // 1 µs
+	good, rough := excess{span: 10e-6, sigma: 1e-3}, excess{span: 3e-3, sigma: 1e-3}
+	for i, c := range []struct {
+		v    float64
+		x    excess
+		want float64
+	}{
+		{5e-6, good, 0},
+		{-400e-6, rough, 0},
+		{-400e-6, good, -400e-6}, // however rough the others are
+		{100e-6, rough, -400e-6},
+		{-390e-6, good, -390e-6},
+		{4e-6, good, 0},
+		{2e-3, good, 2e-3},
+		{1e-6, good, 0},
+		{100e-6, excess{sigma: 100e-6}, 0}, // a reference clock has its noise only
+	} {
+		if s.deny(c.v, variance, c.x); s.denial != c.want {
+			t.Fatalf("%d: denied by %v s, want %v", i, s.denial, c.want)
+		}
+	}
+}
+
+// The published root delay is what the path gives today.
+func TestRootDelayIsOfToday(t *testing.T) {
+	w := newWorld(t, 0, 0)
+	w.add(1, server{delay: 1e-3, jitter: 5e-6, poll: 16})
+	w.run(1200, nil)
+	short := w.d.Estimate(w.time()).RootDelay.Seconds()
+	w.servers[0].jitter = 5e-3
+	for range 7 { // one of the eight before is left
+		w.advance(w.now + 16)
+		w.exchange(w.servers[0])
+		w.decide()
+	}
+	if got := w.d.Estimate(w.time()).RootDelay.Seconds(); math.Abs(short-2e-3) > 20e-6 || math.Abs(got-short) > 50e-6 {
+		t.Errorf("root delay %v s, and %v s while a short one is remembered", short, got)
+	}
+	for range 3 {
+		w.advance(w.now + 16)
+		w.exchange(w.servers[0])
+		w.decide()
+	}
+	if got := w.d.Estimate(w.time()).RootDelay.Seconds(); got < short+100e-6 {
+		t.Errorf("root delay %v s behind a queue, %v s before", got, short)
+	}
+}
