@@ -69,7 +69,7 @@ func run() error {
 	flag.IntVar(&o.cpu, "cpu", -1, "processor to generate the load on; -1: any")
 	flag.BoolVar(&o.asJSON, "json", false, "print the result as JSON")
 	flag.StringVar(&o.bin, "bin", "bin", "folder with our ntp-daemon, for a comparison")
-	flag.IntVar(&o.rounds, "rounds", 5, "rounds of a comparison")
+	flag.IntVar(&o.rounds, "rounds", 9, "rounds of a comparison")
 	flag.StringVar(&o.peers, "peers", "ours,ours-software,ours-two,chrony,ntpd-rs,ntpsec,floor,tls", "servers of a comparison: ours, ours-software (its clock in user space), ours-two (on both processors), ours-one (key exchange in the same process), chrony, ntpd-rs, ntpsec, floor (the least in C), tls (the least in Go)")
 	flag.StringVar(&o.scenarios, "scenarios", "plain,many,calm,nts,nts8,ke,ke-mlkem,ke-rsa", "loads of a comparison")
 	flag.StringVar(&o.document, "write", "", "file to write the comparison to, in Markdown")
