@@ -25,6 +25,7 @@ type scenario struct {
 	who        []string // servers that take part
 	port       string
 	ourPort    string // where ours has another one for it
+	times      int    // that it is done in a round: key exchanges differ most from time to time
 }
 
 var (
@@ -33,14 +34,14 @@ var (
 )
 
 var scenarios = []scenario{
-	{"plain", "plain NTP from one address", packets, []string{"ours", "ours-software", "ours-two", "chrony", "ntpd-rs", "ntpsec", "floor"}, "123", "123"},
-	{"many", "plain NTP from 4,000 addresses", with(packets, "-addresses=4000"), []string{"ours", "ours-software", "ours-two", "chrony", "ntpd-rs", "ntpsec", "floor"}, "123", "1123"},
-	{"calm", "plain NTP, 20,000 requests a second", with(packets, "-rate=20000"), []string{"ours", "ours-software", "chrony", "ntpd-rs", "ntpsec"}, "123", "123"},
-	{"nts", "NTS, one cookie out and one back", with(packets, "-nts"), []string{"ours", "ours-software", "ours-two", "chrony", "ntpd-rs", "ntpsec"}, "123", "123"},
-	{"nts8", "NTS, eight cookies asked for", with(packets, "-nts", "-placeholders=7"), []string{"ours", "ours-software", "ours-two", "chrony", "ntpd-rs", "ntpsec"}, "123", "123"},
-	{"ke", "key exchange, ECDSA P-256 and X25519", exchanges, []string{"ours", "ours-one", "chrony", "ntpd-rs", "ntpsec", "tls"}, "4460", "4460"},
-	{"ke-mlkem", "key exchange, ECDSA P-256 and X25519MLKEM768", with(exchanges, "-group=mlkem"), []string{"ours", "tls"}, "4460", "4460"},
-	{"ke-rsa", "key exchange, RSA-2048 and X25519", exchanges, []string{"ours", "tls"}, "4461", "4461"},
+	{"plain", "plain NTP from one address", packets, []string{"ours", "ours-software", "ours-two", "chrony", "ntpd-rs", "ntpsec", "floor"}, "123", "123", 1},
+	{"many", "plain NTP from 4,000 addresses", with(packets, "-addresses=4000"), []string{"ours", "ours-software", "ours-two", "chrony", "ntpd-rs", "ntpsec", "floor"}, "123", "1123", 1},
+	{"calm", "plain NTP, 20,000 requests a second", with(packets, "-rate=20000"), []string{"ours", "ours-software", "chrony", "ntpd-rs", "ntpsec"}, "123", "123", 1},
+	{"nts", "NTS, one cookie out and one back", with(packets, "-nts"), []string{"ours", "ours-software", "ours-two", "chrony", "ntpd-rs", "ntpsec"}, "123", "123", 1},
+	{"nts8", "NTS, eight cookies asked for", with(packets, "-nts", "-placeholders=7"), []string{"ours", "ours-software", "ours-two", "chrony", "ntpd-rs", "ntpsec"}, "123", "123", 1},
+	{"ke", "key exchange, ECDSA P-256 and X25519", exchanges, []string{"ours", "ours-one", "chrony", "ntpd-rs", "ntpsec", "tls"}, "4460", "4460", 3},
+	{"ke-mlkem", "key exchange, ECDSA P-256 and X25519MLKEM768", with(exchanges, "-group=mlkem"), []string{"ours", "tls"}, "4460", "4460", 3},
+	{"ke-rsa", "key exchange, RSA-2048 and X25519", exchanges, []string{"ours", "tls"}, "4461", "4461", 3},
 }
 
 func with(args []string, more ...string) []string { return slices.Concat(args, more) }
@@ -91,16 +92,10 @@ func compare(o *order) error {
 	}
 	for round := range o.rounds {
 		for _, s := range picked {
-			for _, c := range all {
-				if !slices.Contains(s.who, c.name) {
-					continue
+			for range s.times {
+				if err := askAll(o, &s, all, round); err != nil {
+					return err
 				}
-				r, err := c.ask(o, &s)
-				if err != nil {
-					return fmt.Errorf("%s, %s: %w", c.name, s.name, err)
-				}
-				say("round %d %-8s %-13s %v", round+1, s.name, c.name, r)
-				c.results[s.name] = append(c.results[s.name], r)
 			}
 		}
 	}
@@ -114,6 +109,22 @@ func compare(o *order) error {
 		return nil
 	}
 	return t.save(o.document)
+}
+
+// askAll measures a scenario once with each server that takes part.
+func askAll(o *order, s *scenario, all []*contender, round int) error {
+	for _, c := range all {
+		if !slices.Contains(s.who, c.name) {
+			continue
+		}
+		r, err := c.ask(o, s)
+		if err != nil {
+			return fmt.Errorf("%s, %s: %w", c.name, s.name, err)
+		}
+		say("round %d %-8s %-13s %v", round+1, s.name, c.name, r)
+		c.results[s.name] = append(c.results[s.name], r)
+	}
+	return nil
 }
 
 // table is what a comparison found.
