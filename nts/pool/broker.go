@@ -163,7 +163,11 @@ func (b *broker) prepare(ctx context.Context, l *leg, q nts.KeyExchange, who ask
 	if !ok {
 		return nil, none, errNoCommon
 	}
-	if l.isDenied(ctx, who) {
+	denied, err := l.isDenied(ctx, who)
+	if err != nil {
+		return nil, none, err
+	}
+	if denied {
 		return nil, none, errDenied
 	}
 	wait := slotWait

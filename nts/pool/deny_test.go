@@ -1,7 +1,9 @@
 package pool
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -36,6 +38,21 @@ func TestCase33DenyAtFirstContact(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A source whose names do not come in time may be one that the client denies,
+// whatever connection to it rests: it gets no keys.
+func TestNamesThatComeTooLate(t *testing.T) {
+	l := &leg{member: &member{naming: &naming{done: make(chan struct{})}}}
+	who := asker{deny: map[string]bool{"ntp.elsewhere.example": true}}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if denied, err := l.isDenied(ctx, who); denied || !errors.Is(err, context.Canceled) {
+		t.Errorf("denied %v, %v", denied, err)
+	}
+	if denied, err := l.isDenied(ctx, asker{}); denied || err != nil {
+		t.Errorf("who denies nothing need not wait: %v, %v", denied, err)
 	}
 }
 

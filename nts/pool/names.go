@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/nts"
@@ -81,15 +82,17 @@ func (l *leg) askNames(ctx context.Context) ([]string, error) {
 
 // isDenied reports whether a client does not want this source, for which the
 // names of its NTP servers must be known: if they are not, it waits for them.
-func (l *leg) isDenied(ctx context.Context, who asker) bool {
+// An error says that they did not come in time.
+func (l *leg) isDenied(ctx context.Context, who asker) (bool, error) {
 	if len(who.deny) == 0 || l.member.isNamed() {
-		return false // it was asked before the draw
+		return false, nil // it was asked before the draw
 	}
 	if n := l.learnNames(); n != nil {
 		select {
 		case <-n.done:
 		case <-ctx.Done():
+			return false, fmt.Errorf("the names of its NTP servers: %w", ctx.Err())
 		}
 	}
-	return l.member.goesBy(who.deny)
+	return l.member.goesBy(who.deny), nil
 }
