@@ -108,7 +108,7 @@ func (d *Discipline) learn(s *source, m sample) {
 	p := s.route.now
 	x := p.excessOf(&m)
 	v, variance := d.joint.expect(m.at, m.offset, p)
-	s.deny(v, variance, x)
+	d.deny(s, v, s.reach(variance, x))
 	if s.surprised(v, variance, x, m.at) {
 		d.consult(s, m.at)
 		d.explain(s, p, v, m.at)
@@ -126,6 +126,33 @@ func (d *Discipline) learn(s *source, m sample) {
 	d.dirty = true
 }
 
+// deny judges how honest the published error is. An innovation v beyond the reach
+// of its sample says that the estimate is wrong, however rough the other samples
+// are: it is believed until another one of the source is further from it than
+// that one's reach, or until a majority of the other sources has said the same.
+// Most samples behind a queue can neither deny nor refute anything.
+func (d *Discipline) deny(s *source, v, reach float64) {
+	switch {
+	case math.Abs(v) > reach:
+		s.denial, s.against = v, s.against[:0]
+	case math.Abs(v-s.denial) > reach:
+		s.denial = 0
+	}
+	if s.denial == 0 {
+		s.lies = 0
+	}
+	for _, o := range d.sources {
+		if o == s || o.denial == 0 || math.Abs(v-o.denial) <= reach || slices.Contains(o.against, s.id) {
+			continue
+		}
+		o.against = append(o.against, s.id)
+		if n := len(o.against); n >= 2 && 2*n >= len(d.selected()) {
+			o.denial = 0
+			o.lies++
+		}
+	}
+}
+
 // explain decides what an impossible innovation v comes from, as soon as that
 // can be known, and makes room for it. A single one is left to the outlier
 // branch of the likelihood.
@@ -134,7 +161,7 @@ func (d *Discipline) explain(s *source, p *path, v float64, at rawTime) {
 	if s.route.since < recentCount && len(s.route.paths) > 1 && math.Abs(v) < 0.6*p.base() {
 		d.joint.doubt(p.col, v2) // the new path's bias was guessed wrong
 		s.voice.doubt(v2, 0)
-		s.run = 0
+		s.settled()
 		return
 	}
 	needed := 2
@@ -156,7 +183,7 @@ func (d *Discipline) explain(s *source, p *path, v float64, at rawTime) {
 	case detourTurned:
 		d.joint.doubt(p.col, v2)
 		s.voice.doubt(v2, 0)
-		s.run = 0
+		s.settled()
 	case clockMoved:
 		w := v / max(at.since(s.goodAt), minSpan)
 		w2 := min(float64(w*w), d.set.frequencyPrior*d.set.frequencyPrior)
@@ -167,14 +194,15 @@ func (d *Discipline) explain(s *source, p *path, v float64, at rawTime) {
 		}
 		for _, o := range d.sources {
 			o.voice.doubt(v2, w2)
-			o.run, o.calm = 0, 0
+			o.settled()
+			o.calm = 0
 		}
 		d.note(Note{Code: "clock-surprise", Text: fmt.Sprintf("the clock moved by %+.6f s or changed its frequency; following the sources", -v)})
 	case serverMoved:
 		d.joint.doubt(p.col, v2)
 		p.anchor += v
 		s.voice.doubt(v2, 0)
-		s.run = 0
+		s.settled()
 		d.note(Note{Code: "source-shift", Source: s.id, Text: fmt.Sprintf("its time moved by %+.6f s against the other sources", v)})
 	}
 }
@@ -338,6 +366,9 @@ func (s *source) inJoint() bool {
 // refound makes the joint estimate anew of everything that the believed
 // sources have said, in the order of time.
 func (d *Discipline) refound() {
+	for _, s := range d.sources {
+		s.denial = 0 // of an estimate that is no more
+	}
 	type entry struct {
 		*source
 		heard

@@ -47,20 +47,28 @@ func astray(age float64) float64 {
 	return float64(tolerance * age * min(age/toleranceTime, 1))
 }
 
-// alarm is the largest innovation that is impossible and not explained yet, or
-// that denies the estimate.
+// alarm is the largest innovation that denies the estimate. A source that has
+// denied it often, and was refuted by the others, is not heard any more. When no
+// source is left, what the lost ones said last still holds, as their root does.
 func (d *Discipline) alarm() float64 {
-	worst := 0.0
+	said, lost := 0.0, 0.0
+	any := false
 	for _, s := range d.sources {
-		if s.state != Selected {
+		if s.lies >= patientRun {
 			continue
 		}
-		worst = max(worst, math.Abs(s.denial))
-		if s.run != 0 {
-			worst = max(worst, s.alarm)
+		switch s.state {
+		case Selected:
+			any = true
+			said = max(said, math.Abs(s.denial))
+		case Unreachable:
+			lost = max(lost, math.Abs(s.denial))
 		}
 	}
-	return worst
+	if any {
+		return said
+	}
+	return lost
 }
 
 // root is the way to the reference over the best of the selected sources. It
@@ -74,7 +82,7 @@ type root struct {
 func (d *Discipline) findRoot() {
 	best := math.Inf(1)
 	for _, s := range d.sources {
-		r := s.distance + s.radius(&d.set, 0)
+		r := s.distance + s.today()/2 + s.accuracy
 		if s.id == d.root.primary {
 			r /= 2 // changing the reference for little confuses clients
 		}

@@ -20,14 +20,15 @@ type source struct {
 	route   route
 	backlog []heard // the first samples
 
-	denial   float64 // innovation that denies the estimate, with its sign, s; 0 when none does
-	alarm    float64 // size of the last surprise, s
-	run      int     // surprises in a row, with their sign
-	runAt    rawTime // when the run began
-	goodAt   rawTime // last sample that was no surprise
-	calm     int     // samples that were none since the clock was last blamed
-	asked    int     // confirmations asked for …
-	askedAt  rawTime // … since then
+	denial   float64    // innovation that denies the estimate, with its sign, s; 0 when none does
+	against  []SourceID // who has refuted it
+	lies     int        // denials in a row that a majority refuted
+	run      int        // surprises in a row, with their sign
+	runAt    rawTime    // when the run began
+	goodAt   rawTime    // last sample that was no surprise
+	calm     int        // samples that were none since the clock was last blamed
+	asked    int        // confirmations asked for …
+	askedAt  rawTime    // … since then
 	hasAsked bool
 	soon     bool // poll again at once, to confirm
 
@@ -115,24 +116,21 @@ func impossible(v, variance, noise float64, x excess) bool {
 	return math.Abs(v) > x.span/2+4*math.Sqrt(variance+float64(r*r))+float64(impossibleMargin*x.sigma)
 }
 
-// deny judges how honest the published error is: a sample whose innovation is
-// further off than its round trip and the deviation of the estimate allow says
-// that the estimate is wrong, however rough the others are. It is believed until
-// another sample refutes it. Most samples behind a queue can neither deny nor
-// refute anything.
-func (s *source) deny(v, variance float64, x excess) {
-	r := s.voice.noise() * x.sigma
+// reach is how far off a sample of a good estimate may be: half of what its
+// round trip is too long by, the deviation of the estimate, and the noise
+// besides. That is in scales of the jitter of all samples; behind a queue the
+// good ones have no more of it than excess. A reference clock has nothing else.
+func (s *source) reach(variance float64, x excess) float64 {
+	r := x.sigma
 	if x.span > 0 {
-		r = s.voice.noise() * min(x.sigma, x.span)
+		r = min(r, x.span)
 	}
-	reach := x.span/2 + 4*math.Sqrt(variance+float64(r*r)) + stillness
-	switch {
-	case math.Abs(v) > reach:
-		s.denial = v
-	case math.Abs(v-s.denial) > reach:
-		s.denial = 0
-	}
+	r *= s.voice.noise()
+	return x.span/2 + 4*math.Sqrt(variance+float64(r*r)) + stillness
 }
+
+// settled ends a run of surprises and what they said, as they are explained.
+func (s *source) settled() { s.run, s.denial = 0, 0 }
 
 // surprised judges an innovation that the delay cannot explain: the clock, the
 // server or a stamp is wrong. It counts them in a row.
@@ -142,7 +140,6 @@ func (s *source) surprised(v, variance float64, x excess, at rawTime) bool {
 		s.calm++
 		return false
 	}
-	s.alarm = math.Abs(v)
 	if s.run == 0 || (v > 0) != (s.run > 0) {
 		s.run, s.runAt = 0, at
 	}
