@@ -1,12 +1,11 @@
 package pool
 
 import (
-	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,18 +40,43 @@ func TestCase33DenyAtFirstContact(t *testing.T) {
 	}
 }
 
-// A source whose names do not come in time may be one that the client denies,
-// whatever connection to it rests: it gets no keys.
-func TestNamesThatComeTooLate(t *testing.T) {
-	l := &leg{member: &member{naming: &naming{done: make(chan struct{})}}}
-	who := asker{deny: map[string]bool{"ntp.elsewhere.example": true}}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if denied, err := l.isDenied(ctx, who); denied || !errors.Is(err, context.Canceled) {
-		t.Errorf("denied %v, %v", denied, err)
-	}
-	if denied, err := l.isDenied(ctx, asker{}); denied || err != nil {
-		t.Errorf("who denies nothing need not wait: %v, %v", denied, err)
+// A source that does not say its names may be one that the client denies: it
+// gets no keys of a client that denies anything, until it has served another and
+// said by that where its NTP server is.
+func TestSourcesWithoutNamesMayBeDenied(t *testing.T) {
+	for _, mode := range []string{"hangs", "refuses"} {
+		t.Run(mode, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				var hangs atomic.Bool
+				hangs.Store(mode == "hangs")
+				s := w.add(func(s *source) {
+					s.keep, s.nameless, s.server.NTPServer = true, mode == "refuses", "ntp.elsewhere.example"
+					s.names = func() {
+						if hangs.Load() {
+							time.Sleep(time.Minute)
+						}
+					}
+				})
+				w.start()
+				for _, pause := range []time.Duration{0, time.Second, 6 * time.Second, time.Minute} {
+					time.Sleep(pause)
+					_, err := w.exchange(func(r *ke.ClientRequest) { r.Deny = []string{"ntp.elsewhere.example"} })
+					if _, keys := s.count(); err == nil || keys != 0 {
+						t.Fatalf("after %v: %v, keys %d times", pause, err, keys)
+					}
+				}
+				if _, err := w.exchange(); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := w.exchange(func(r *ke.ClientRequest) { r.Deny = []string{"another.example"} }); err != nil {
+					t.Error(err)
+				}
+				if _, err := w.exchange(func(r *ke.ClientRequest) { r.Deny = []string{"ntp.elsewhere.example"} }); err == nil {
+					t.Error("the client got what it denied")
+				}
+			})
+		})
 	}
 }
 

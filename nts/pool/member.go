@@ -68,6 +68,7 @@ func (m *member) learn(name string) {
 	name = nts.CanonicalServer(name)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.named = true
 	if slices.Contains(m.names, name) {
 		return
 	}

@@ -2,7 +2,7 @@ package pool
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/nts"
@@ -80,9 +80,12 @@ func (l *leg) askNames(ctx context.Context) ([]string, error) {
 	return []string{got.Server}, nil
 }
 
+// errNameless is a source that has not said yet where its NTP servers are.
+var errNameless = errors.New("the names of its NTP servers are not known yet")
+
 // isDenied reports whether a client does not want this source, for which the
-// names of its NTP servers must be known: if they are not, it waits for them.
-// An error says that they did not come in time.
+// names of its NTP servers must be known: if they are not, it waits for them. An
+// error says that they are not known now either: it may be one that is denied.
 func (l *leg) isDenied(ctx context.Context, who asker) (bool, error) {
 	if len(who.deny) == 0 || l.member.isNamed() {
 		return false, nil // it was asked before the draw
@@ -91,8 +94,14 @@ func (l *leg) isDenied(ctx context.Context, who asker) (bool, error) {
 		select {
 		case <-n.done:
 		case <-ctx.Done():
-			return false, fmt.Errorf("the names of its NTP servers: %w", ctx.Err())
 		}
 	}
-	return l.member.goesBy(who.deny), nil
+	switch {
+	case l.member.goesBy(who.deny):
+		return true, nil
+	case !l.member.isNamed():
+		return false, errNameless
+	default:
+		return false, nil
+	}
 }

@@ -30,6 +30,7 @@ type source struct {
 	// Answers in place of its own; nil answers as usual, an empty answer
 	// closes the connection.
 	information func() []byte
+	names       func() // before it says its names
 	fixedKey    func(c *tls.Conn) []byte
 
 	mu       sync.Mutex
@@ -120,6 +121,9 @@ func (s *source) answer(c *tls.Conn) (answer []byte, stay bool) {
 	s.presents = c.ConnectionState().PeerCertificates
 	information, fixedKey, keep := s.information, s.fixedKey, s.keep
 	s.mu.Unlock()
+	if _, names := req.(nts.Names); names && s.names != nil {
+		s.names()
+	}
 	if _, ordinary := req.(nts.KeyExchange); ordinary && s.plain {
 		state := c.ConnectionState()
 		out, _, _ := s.server.Respond(nil, req, nts.Session{Export: state.ExportKeyingMaterial, Seal: s.seal})

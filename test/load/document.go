@@ -13,7 +13,7 @@ func (t *table) save(path string) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `# Benchmarks
 
-Written by %[1]smake bench%[1]s: medians of %[2]d rounds, in which all servers were asked in turns by the same generator (for key exchanges three times),
+Written by %[1]smake bench%[1]s: medians of %[2]d rounds, in which all servers were asked in turns by the same generator (more often for key exchanges),
 on the same two processors: one for the server, one for the generator. Every answer was checked. What to look at is the
 processor time for a request, of all threads of the server, and what it is in proportion to chrony's and to the least
 that can be done in the same run; rates depend on the generator.

@@ -90,6 +90,9 @@ func answers(b []byte, all []exchange) (i int, ok bool) {
 // but on a busy machine an answer may lie half a second before it is looked at.
 const maxOff = proto.Second / 2
 
+// maxQueued is how long a request may have waited at the server.
+const maxQueued = proto.Second
+
 // check takes an answer apart, whose origin timestamp is right, and says what is
 // wrong with it. New cookies go to the session.
 func (c *crafter) check(b []byte, e *exchange) error {
@@ -108,7 +111,7 @@ func (c *crafter) check(b []byte, e *exchange) error {
 		return fmt.Errorf("stratum %d, leap %d, reference %v", p.Stratum, p.Leap, p.RefID)
 	case p.Transmit.Before(p.Receive):
 		return fmt.Errorf("sent %v before it was received", p.Receive.Sub(p.Transmit))
-	case now.Sub(p.Transmit).Abs() > maxOff || now.Sub(p.Receive).Abs() > 10*maxOff:
+	case now.Sub(p.Transmit).Abs() > maxOff || now.Sub(p.Receive).Abs() > maxOff+maxQueued:
 		return fmt.Errorf("time is %v off", p.Transmit.Sub(now))
 	}
 	e.turnaround = p.Transmit.Sub(p.Receive).Std()

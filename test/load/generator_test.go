@@ -179,7 +179,7 @@ func TestWrongAnswersAreFound(t *testing.T) {
 		{"stratum", false, 16, honestly, "stratum 16"},
 		{"receive", false, 1, func(b []byte) [][]byte {
 			be := binary.BigEndian
-			be.PutUint64(b[32:], be.Uint64(b[32:])-8<<32)
+			be.PutUint64(b[32:], be.Uint64(b[32:])-2<<32)
 			return [][]byte{b}
 		}, "off"},
 		{"transmit", false, 1, func(b []byte) [][]byte {
