@@ -46,9 +46,21 @@ func TestRFC8915Section4_1_3ErrorComesFirst(t *testing.T) {
 }
 
 // RFC 8915 section 4.1.4: "Unrecognized warning codes MUST be treated as
-// errors"; none are defined.
+// errors"; none are defined. "Its body is exactly two octets long", "The Critical
+// Bit MUST be set": one that breaks this is no less an error, wherever it stands.
 func TestRFC8915Section4_1_4WarningIsAnError(t *testing.T) {
-	runResponses(t, DecodeResponse, []requestCase{{"Warning", answered + "8003 0002 0000", ErrMalformed}})
+	for _, warning := range []string{
+		"8003 0002 0000", "8003 0002 ffff",
+		"8003 0000", "8003 0001 00", "8003 0003 000000", // not two octets
+		"0003 0002 0000", "0003 0000", // not critical, which does not make it one to pass over
+	} {
+		runResponses(t, DecodeResponse, []requestCase{
+			{"Warning behind: " + warning, answered + warning, ErrMalformed},
+			{"Warning in front: " + warning, warning + answered, ErrMalformed},
+		})
+		runRequests(t, nil, []requestCase{{"Warning of a client: " + warning, ordinary + warning, ErrMalformed}})
+	}
+	runResponses(t, DecodeResponse, []requestCase{{"no Warning", answered, nil}})
 }
 
 func TestRFC8915Section4_1Answers(t *testing.T) {
