@@ -27,7 +27,7 @@ const stampWait = 10 * time.Millisecond
 // client mode (3), it SHOULD contain a randomized port number" and "If a client
 // implementation performs transport-protocol ephemeral port randomization on a
 // per-request basis, it SHOULD close the corresponding socket/port after each
-// request/response exchange" (RFC 9109 section 3). The kernel picks the port
+// request/response exchange" (RFC 9109 section 4). The kernel picks the port
 // and hands up only what comes from the server's address and port.
 type Exchange struct {
 	id   engine.ExchangeID
