@@ -143,12 +143,19 @@ func forgedProtected(t *scene.Trial) {
 			bit++
 			out = append(out, b)
 		}
-		// In front of a true reply that carries another cookie in the clear: it must not be kept.
 		return append(out, a.Reply)
 	})
 	if after.Cookies == nil || *after.Cookies < 7 {
 		t.Fatal("cookies were lost: %v", after.Cookies)
 	}
+	// True replies that carry another cookie in the clear: they count, and it must not be kept. Ten polls use up every
+	// cookie that the client may have.
+	u.Script(func(a *scene.Asked) [][]byte {
+		return [][]byte{a.Seal(append(append(slices.Clone(a.Reply[:48]), a.UniqueID()...), scene.Good(proto.FieldCookie, marker)...), nil)}
+	})
+	after = t.Samples(d, 0, after.Taken(), 2, 30*time.Second)
+	u.Script(nil)
+	t.Samples(d, 0, after.Taken(), 10, 60*time.Second)
 	seen := map[string]bool{}
 	for _, r := range u.Requests() {
 		if strings.Contains(string(r), string(marker)) {
@@ -269,6 +276,8 @@ func entropy(t *scene.Trial) {
 	var ones [64]int
 	seen, ports, sequel := map[uint64]bool{}, map[uint16]bool{}, 0
 	var last uint16
+	var before uint64
+	apart := map[uint64]int{}
 	requests := u.Requests()
 	for _, r := range requests {
 		hd, err := proto.ParseHeader(r)
@@ -278,6 +287,10 @@ func entropy(t *scene.Trial) {
 			t.Fatal("the same transmit field twice")
 		}
 		seen[x] = true
+		if apart[x-before]++; apart[x-before] > 1 {
+			t.Fatal("two requests are as far apart as two others: the next one can be told")
+		}
+		before = x
 		for i := range ones {
 			ones[i] += int(x >> i & 1)
 		}

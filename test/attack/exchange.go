@@ -140,8 +140,8 @@ func arbitraryMessages(t *scene.Trial) {
 			answered++
 		}
 	}
-	t.Alive(d.Process)
 	honest(t, h)
+	t.Alive(d.Process)
 	after, err := lab.Memory(d.Pid())
 	t.Check(err)
 	if grown := after - before; grown > 32<<20 {
@@ -390,8 +390,8 @@ func hostileTLSClient(t *scene.Trial) {
 	}
 	after, err := lab.CPU(d.Pid())
 	t.Check(err)
-	t.Alive(d.Process)
 	honest(t, h)
+	t.Alive(d.Process)
 	each := (after - before) / time.Duration(n)
 	if each > 200*time.Millisecond {
 		t.Fatal("each flood costs %v of processor time", each)

@@ -73,6 +73,7 @@ func kisses(t *scene.Trial) {
 		{"DENY of a stranger", beside(strange("DENY")), measured},
 		{"DENY of a stranger and nothing else", func(a *scene.Asked) [][]byte { return [][]byte{strange("DENY")(a)} }, still},
 		{"RSTR of a stranger and nothing else", func(a *scene.Asked) [][]byte { return [][]byte{strange("RSTR")(a)} }, still},
+		{"RATE of a stranger and nothing else", func(a *scene.Asked) [][]byte { return [][]byte{strange("RATE")(a)} }, still},
 		{"RSTR of a stranger", beside(strange("RSTR")), measured},
 		{"RATE of a stranger", beside(strange("RATE")), measured},
 		{"DENY and the true reply", beside(func(a *scene.Asked) []byte { return a.Kiss("DENY", 0) }), measured},
@@ -117,6 +118,15 @@ func kisses(t *scene.Trial) {
 		if err := relaxed(c, row, len(ups[row.Source].Requests())); err != nil {
 			t.Fatal("%s: %v", c.name, err)
 		}
+	}
+	asked := map[string]int{}
+	for i, c := range cases {
+		asked[c.name] = len(ups[i].Requests())
+	}
+	quiet, stranger, rate := asked["XFUN"], asked["RATE of a stranger and nothing else"], asked["RATE with poll 17"]
+	t.Saw("asked: %v", asked)
+	if 4*stranger < 3*quiet || 4*rate > 3*quiet {
+		t.Fatal("who says nothing of use was asked %d times, with RATE %d times, with a stranger's RATE %d times", quiet, rate, stranger)
 	}
 	near(t, d)
 	if strings.Contains(d.Text(), "\x1b[2J") {

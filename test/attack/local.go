@@ -237,7 +237,7 @@ func privileges(t *scene.Trial) {
 	for _, name := range []string{"server.chain.pem", "server.key"} {
 		t.Check(os.Chmod(filepath.Join(h.Dir, name), 0o644))
 	}
-	wrapper := []string{"sh", "-c", "chmod 644 /run/lab/server.toml; exec setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs --inh-caps=-all,+net_bind_service --ambient-caps=-all,+net_bind_service --bounding-set=-all,+net_bind_service \"$@\"", "sh"}
+	wrapper := []string{"sh", "-c", "chmod 644 /run/lab/server.toml; exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all,+net_bind_service,+chown,+net_raw,+setpcap --ambient-caps=-all,+net_bind_service,+chown,+net_raw,+setpcap --bounding-set=-all,+net_bind_service,+chown,+net_raw,+setpcap \"$@\"", "sh"}
 	d := t.DaemonBehind(h, wrapper, "server", scene.Server)
 	t.Serving(d, "127.0.0.1:123")
 	honest(t, h)

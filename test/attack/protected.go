@@ -190,7 +190,7 @@ func badCookies(t *scene.Trial) {
 		}
 		a, err := session.Open(r.Payload)
 		t.Check(err)
-		if !a.NAK() || a.Fields != 1 || len(a.UniqueID) != 32 {
+		if !a.NAK() || a.Fields != 1 || string(a.UniqueID) != string(packets[r.To][52:84]) {
 			t.Fatal("packet %d got %+v instead of an NTS NAK with the unique identifier alone", r.To, a)
 		}
 	}

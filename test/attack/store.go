@@ -203,6 +203,16 @@ func fullDisk(t *scene.Trial) {
 		}
 		// Each renewal, of which there is one a day unless configured otherwise, tries again and says so.
 		said := strings.Count(d.Text(), "could not store the nts server keys")
+		if name == "full" {
+			t.Check(os.Remove(fmt.Sprintf("/proc/%d/root/run/small/filler", d.Pid())))
+			t.Eventually(10*time.Second, func() error {
+				now, err := os.ReadFile(fmt.Sprintf("/proc/%d/root/run/small/keys", d.Pid()))
+				if err == nil && bytes.Equal(kept, now) {
+					err = fmt.Errorf("with room again the keys are not stored")
+				}
+				return err
+			})
+		}
 		if said < 1 || said > 8 {
 			t.Fatal("%s: it is said %d times", name, said)
 		}
@@ -219,10 +229,14 @@ func rotation(t *scene.Trial) {
 	c := t.Daemon(h, "client", scene.Client+scene.NTS("server.test"))
 	t.Samples(c, 0, 0, 2, 30*time.Second)
 	t.Control("the client is served with authentication")
+	old := t.Session(h, exchangeAddr, "server.test")
 	naks := func(d *scene.Daemon) uint64 { return t.MustState(d).Servers[0].Stats["nts_nak_packets"] }
 	t.Samples(c, 0, 0, 20, 50*time.Second) // longer than any key is kept
 	if n := naks(d); n != 0 {
 		t.Fatal("%d NAKs while keys are renewed", n)
+	}
+	if a := one(t, t.Dial(h, "127.0.0.1:123"), old, old.Request(scene.Parts{})); !a.NAK() {
+		t.Fatal("a cookie of the beginning is still good: no key was renewed: %+v", a)
 	}
 	rotated := t.MustState(c).Own.Sources[0]
 	d.Stop()

@@ -90,10 +90,25 @@ func (t *Trial) Pool(h *lab.Host, text string, wrapper ...string) *lab.Process {
 	return p
 }
 
-// Alive ends the row as failed if the program has ended.
+// faults are what a program says when it lives on although a part of it did not.
+var faults = []string{
+	"NTS key exchange: panicked",                 // a connection of ntp-daemon's
+	"a fault of this program ended a connection", // one of the pool's
+	"has ended; it is started again",             // the process of the key exchange
+}
+
+// Alive ends the row as failed if the program has ended, or has said that a part of it ended by a fault of its own: what
+// cuts off everybody else's key exchange is no defence.
 func (t *Trial) Alive(p *lab.Process) {
 	if ended, err := p.Exited(); ended {
 		t.Fatal("%s ended (%v): %s", p.Name, err, p.Tail(3))
+	}
+	for line := range strings.Lines(p.Text()) {
+		for _, fault := range faults {
+			if strings.Contains(line, fault) {
+				t.Fatal("%s lives on after a fault: %s", p.Name, line)
+			}
+		}
 	}
 }
 
