@@ -326,14 +326,26 @@ func entropy(t *scene.Trial) {
 func noPlainFallback(t *scene.Trial) {
 	h, u, d := follow(t, true)
 	wire := t.Sniff(h, "lo")
+	probe := t.Dial(h, "127.0.0.9:123")
+	own := scene.At(probe.LocalAddr().String())
+	asPlain := func(p scene.Datagram) bool { return p.To.Port() == 123 && len(p.Payload) == proto.HeaderLen }
 	plain := func() error {
 		for _, p := range wire.Seen() {
-			if p.To.Port() == 123 && len(p.Payload) == proto.HeaderLen {
+			if p.From != own && asPlain(p) {
 				return lab.Final{Err: fmt.Errorf("a plain request to %s", p.To)}
 			}
 		}
 		return nil
 	}
+	_, err := probe.Write(scene.Plain())
+	t.Check(err)
+	t.Eventually(3*time.Second, func() error {
+		if !slices.ContainsFunc(wire.Seen(), func(p scene.Datagram) bool { return p.From == own && asPlain(p) }) {
+			return fmt.Errorf("the sniffer does not see a plain request")
+		}
+		return nil
+	})
+	t.Control("a plain request is seen on the wire")
 	// NAKs beside true replies cause no key exchange at all.
 	exchanges := u.Exchanges()
 	before, _, err := d.Source(0)
