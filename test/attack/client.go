@@ -436,6 +436,7 @@ func otherSources(t *scene.Trial) {
 	h, u, d := follow(t, false)
 	elsewhere := t.Upstream(h, "127.0.0.2:123")
 	otherPort := t.Upstream(h, "127.0.0.1:1123")
+	wire := t.Sniff(h, "lo")
 	before, _, err := d.Source(0)
 	t.Check(err)
 	n := len(u.Requests())
@@ -445,6 +446,16 @@ func otherSources(t *scene.Trial) {
 		return [][]byte{}
 	})
 	t.Eventually(20*time.Second, func() error { return atLeast(len(u.Requests())-n, 4) })
+	for _, from := range []string{"127.0.0.2:123", "127.0.0.1:1123"} {
+		replies := 0
+		for _, p := range wire.Seen() {
+			if p.From == scene.At(from) && slices.Contains(u.Sources(), p.To) && len(p.Payload) == proto.HeaderLen {
+				replies++
+			}
+		}
+		t.Check(atLeast(replies, 3))
+		t.Control("%d replies from %s to where the client asked from", replies, from)
+	}
 	after, _, err := d.Source(0)
 	t.Check(err)
 	if after.Taken() > before.Taken()+1 {
