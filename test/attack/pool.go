@@ -251,11 +251,15 @@ func poolCrowd(t *scene.Trial) {
 	if slow > 5*time.Second || stalled.Load() == 0 {
 		t.Fatal("a client waited %v, %d clients were given to the source that hangs", slow, stalled.Load())
 	}
-	closeAll, _ := t.Crowd(h, poolAddr, 10000) // some may be refused
+	closeAll, refused := t.Crowd(h, poolAddr, 10000)
+	t.Check(refused)
 	t.Pause(time.Second)
 	t.Alive(p)
 	memory, err := lab.Memory(p.Pid())
 	t.Check(err)
+	if memory > 128<<20 {
+		t.Fatal("the pool uses %d octets beside 10,000 connections", memory)
+	}
 	closeAll()
 	begin := time.Now()
 	t.Eventually(15*time.Second, func() error { _, err := t.KeyExchange(h, poolAddr, "pool.test"); return err })
