@@ -165,7 +165,8 @@ func (g *guard) remove(ctx context.Context, dir string, s *suite) (string, error
 	return fmt.Sprintf("%s; the attack succeeds: %s", verdict, strings.Join(rows, ", ")), nil
 }
 
-// enough is how many tests that notice are waited for: two, of which neither rests on the other.
+// enough is how many tests that notice are waited for: two, so that one which is lost or weakened is not
+// missed. What they have in common is not looked at.
 const enough = 2
 
 // event is a line of `go test -json`.
