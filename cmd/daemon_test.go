@@ -63,8 +63,8 @@ func TestHangupReopensTheLog(t *testing.T) {
 	awaitFile(t, path, "")
 }
 
-// The keys survive a restart, and a file that holds no keys is not written
-// to.
+// The keys survive a restart and are the daemon's alone, and a file that holds
+// no keys is not written to.
 func TestKeyStorage(t *testing.T) {
 	conf := func(keys string) string {
 		return fmt.Sprintf("[observability]\nobservation-path = \"\"\n[keyset]\nkey-storage-path = %q\n[[server]]\nlisten = \"127.0.0.1:%s\"\n", keys, port(t, "udp"))
@@ -76,7 +76,17 @@ func TestKeyStorage(t *testing.T) {
 		if n := p.count("WARN.*Could not load nts server keys, starting with new set"); n != 1-i {
 			t.Errorf("start %d: %d warnings that the keys are new", i, n)
 		}
+		if n := p.count("WARN.*keys-exposed"); n != i {
+			t.Errorf("start %d: %d warnings that others could read the keys", i, n)
+		}
 		p.stop()
+		stored := filepath.Join(dir, "keys")
+		if info, err := os.Stat(stored); err != nil || info.Mode().Perm() != 0o600 {
+			t.Fatalf("start %d: mode %v, %v", i, info.Mode(), err)
+		}
+		if err := os.Chmod(stored, 0o640); err != nil { // which the next start undoes
+			t.Fatal(err)
+		}
 	}
 	p := start(t, dir, "ntp-daemon", "-c", "x.toml")
 	p.await("serving NTP")

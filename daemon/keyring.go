@@ -104,13 +104,22 @@ func (k *keyring) load() (bool, error) {
 		k.file = ""
 		return false, nil
 	}
-	if state.Exposed(k.file) {
-		k.log.Warn("the nts server keys can be read or written by others; run chmod 600 on the file", "code", "keys-exposed", "file", k.file)
-	}
+	k.shut()
 	k.current.Store(set)
 	age := k.now().Sub(time.Unix(saved, 0))
 	k.due = min(max(k.every-age, 0), k.every)
 	return true, nil
+}
+
+// shut takes the key file away from everybody else: who has a key reads and
+// forges cookies.
+func (k *keyring) shut() {
+	switch was, err := state.Close(k.file); {
+	case err != nil:
+		k.log.Warn("the nts server keys could not be closed to others; run chmod 600 on the file, and renew the keys", "code", "keys-exposed", "file", k.file, "error", err)
+	case was:
+		k.log.Warn("the nts server keys could be read or written by others; the file has mode 0600 now: renew the keys, others may have them", "code", "keys-exposed", "file", k.file)
+	}
 }
 
 // store writes the current keys. A failure is a warning: the keys still work
@@ -203,6 +212,7 @@ func (k *keyring) reread() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", k.file, err)
 	}
+	k.shut()
 	k.use(set)
 	k.due = min(max(k.every-k.now().Sub(time.Unix(saved, 0)), 0), k.every)
 	k.reckon()

@@ -109,16 +109,59 @@ func TestAFileThatHoldsNoKeysIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestKeysThatOthersMayReadAreWarnedOf(t *testing.T) {
+// RFC 8633 section 4.1: "Some implementations store the key in clear text.
+// Therefore, it MUST only be readable by the NTP process." A key file is 0600
+// when it is made, and again when the daemon has read it, at the start and at a
+// reload.
+func TestRFC8633Section4_1KeysAreTheDaemonsOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys")
 	var log bytes.Buffer
-	open(t, path, &log, time.Unix(1_700_000_000, 0))
-	if err := os.Chmod(path, 0o644); err != nil {
+	now := time.Unix(1_700_000_000, 0)
+	closed := func(when string) {
+		t.Helper()
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: mode %v, %v", when, info.Mode(), err)
+		}
+	}
+	k := open(t, path, &log, now)
+	closed("new")
+	for _, mode := range []os.FileMode{0o640, 0o604, 0o620, 0o602, 0o644, 0o777, 0o600} {
+		for when, read := range map[string]func(){
+			"at the start": func() { k = open(t, path, &log, now) },
+			"at a reload": func() {
+				if err := k.reread(); err != nil {
+					t.Error(err)
+				}
+			},
+		} {
+			if err := os.Chmod(path, mode); err != nil {
+				t.Fatal(err)
+			}
+			log.Reset()
+			read()
+			closed(fmt.Sprintf("%v %s", mode, when))
+			want := 1
+			if mode == 0o600 {
+				want = 0
+			}
+			if n := strings.Count(log.String(), "code=keys-exposed file="+path); n != want || strings.Count(log.String(), "\n") != want {
+				t.Errorf("%v %s: %q", mode, when, log.String())
+			}
+		}
+	}
+	if err := k.rotate(); err != nil {
 		t.Fatal(err)
 	}
-	log.Reset()
-	open(t, path, &log, time.Unix(1_700_000_000, 0))
-	if !strings.Contains(log.String(), "chmod 600") {
+	closed("renewed")
+}
+
+// Where the mode cannot be changed, a person has to.
+func TestKeysThatStayExposedAreWarnedOf(t *testing.T) {
+	var log bytes.Buffer
+	k := open(t, "", &log, time.Unix(1_700_000_000, 0))
+	k.file = t.TempDir() // whose mode is not touched
+	k.shut()
+	if !strings.Contains(log.String(), "run chmod 600") || !strings.Contains(log.String(), "code=keys-exposed") {
 		t.Errorf("got %q", log.String())
 	}
 }

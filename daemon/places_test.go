@@ -53,6 +53,7 @@ func TestPlacesAreLookedAt(t *testing.T) {
 		{"keys to be made", key(dir + "/keys"), "", "", false},
 		{"keys", key(file("good", stored, 0o600)), "", "", false},
 		{"keys for all to see", key(file("open", stored, 0o604)), "", "can be read or written by others; run chmod 600", false},
+		{"keys for a group", key(file("group", stored, 0o640)), "", "can be read or written by others; run chmod 600", false},
 		{"keys nowhere", key(dir + "/no/keys"), "", "there is no directory " + dir + "/no now: without it the keys could not be kept", true},
 		{"keys in a file", key(pem + "/keys"), "", pem, true},
 		{"keys that are a certificate", key(pem), "", "not a file of cookie keys: it does not begin like one): the keys would be kept in memory only", true},

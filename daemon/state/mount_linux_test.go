@@ -102,6 +102,9 @@ func TestAReadOnlyFileSystemLosesNothing(t *testing.T) {
 	if got, err := ReadFile(path, 10); err != nil || string(got) != "old" {
 		t.Errorf("the file holds %q, %v", got, err)
 	}
+	if was, err := Close(path); was || err != nil {
+		t.Errorf("a file that nobody else can read needs no change: %v, %v", was, err)
+	}
 	Sweep(path)
 	alone(t, path)
 }

@@ -178,9 +178,40 @@ func remove(on filesystem, path string) error {
 	return nil
 }
 
-// Exposed reports whether others than the owner and its group may read, write
-// or run a file, which no file with secrets should allow.
+// notTheOwners are the mode bits that no file with secrets should have.
+const notTheOwners fs.FileMode = 0o077
+
+// Exposed reports whether others than the owner, its group among them, may
+// read, write or run a file.
 func Exposed(path string) bool {
 	info, err := os.Stat(path)
-	return err == nil && info.Mode().Perm()&0o007 != 0
+	return err == nil && info.Mode().Perm()&notTheOwners != 0
+}
+
+// Close takes a regular file with secrets away from all but its owner: an
+// exposed one has mode 0600 then. It reports whether the file was exposed; on
+// an error it still is.
+func Close(path string) (was bool, err error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		abs = path
+	}
+	f, err := os.OpenFile(abs, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return false, fmt.Errorf("could not read %s: %w", abs, cause(err))
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("could not read %s: %w", abs, cause(err))
+	case !info.Mode().IsRegular():
+		return false, fmt.Errorf("could not use %s: %w", abs, ErrNotRegular)
+	case info.Mode().Perm()&notTheOwners == 0:
+		return false, nil
+	}
+	if err := f.Chmod(0o600); err != nil {
+		return true, fmt.Errorf("could not change the mode of %s: %w", abs, cause(err))
+	}
+	return true, nil
 }

@@ -217,7 +217,7 @@ func TestReadFileIsBounded(t *testing.T) {
 
 func TestExposed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
-	for mode, want := range map[fs.FileMode]bool{0o600: false, 0o640: false, 0o644: true, 0o602: true, 0o601: true} {
+	for mode, want := range map[fs.FileMode]bool{0o600: false, 0o400: false, 0o640: true, 0o620: true, 0o610: true, 0o604: true, 0o602: true, 0o601: true} {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -227,6 +227,31 @@ func TestExposed(t *testing.T) {
 		if got := Exposed(path); got != want {
 			t.Errorf("%v: %v", mode, got)
 		}
+		was, err := Close(path)
+		if was != want || err != nil || Exposed(path) {
+			t.Errorf("%v: was exposed %v, is %v, %v", mode, was, Exposed(path), err)
+		}
+		if info, err := os.Stat(path); err != nil || want && info.Mode().Perm() != 0o600 || !want && info.Mode().Perm() != mode {
+			t.Errorf("%v became %v, %v", mode, info.Mode(), err)
+		}
+	}
+}
+
+// What is no file stays as it is.
+func TestCloseOnlyFiles(t *testing.T) {
+	dir := t.TempDir()
+	before, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Close(dir); !errors.Is(err, ErrNotRegular) {
+		t.Errorf("got %v", err)
+	}
+	if after, err := os.Stat(dir); err != nil || after.Mode() != before.Mode() {
+		t.Errorf("%v became %v, %v", before.Mode(), after.Mode(), err)
+	}
+	if _, err := Close(dir + "/none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
 	}
 }
 
