@@ -175,5 +175,48 @@ func protectedKisses(t *scene.Trial) {
 		return err
 	})
 	t.Alive(d.Process)
+	protectedRates(t)
 	t.Saw("NTS: unauthenticated kisses change nothing, an authenticated DENY ends the association")
+}
+
+// protectedRates are RATE kisses to associations with NTS, and nothing else, so that there is no better answer to wait for.
+// How often each server is asked shows who is believed.
+func protectedRates(t *scene.Trial) {
+	rate := func(a *scene.Asked) []byte { return append(a.Kiss("RATE", 17), a.UniqueID()...) }
+	cases := []struct {
+		name   string
+		script scene.Script
+	}{
+		{"server", func(a *scene.Asked) [][]byte { return [][]byte{append(a.Kiss("XFUN", 17), a.UniqueID()...)} }},
+		{"second", func(a *scene.Asked) [][]byte { return [][]byte{rate(a)} }},
+		{"third", func(a *scene.Asked) [][]byte { return [][]byte{a.Seal(rate(a), nil)} }},
+	}
+	h := t.Host("rates")
+	var text strings.Builder
+	text.WriteString(strings.Replace(scene.Client, "max = 0", "max = 4", 1))
+	ups := make([]*scene.Upstream, len(cases))
+	for i, c := range cases {
+		addr := scene.Names[c.name+".test"]
+		ups[i] = t.Upstream(h, netip.AddrPortFrom(addr, 123).String())
+		t.Keys(h, ups[i], netip.AddrPortFrom(addr, 4460).String(), c.name, netip.AddrPortFrom(addr, 123))
+		text.WriteString(scene.NTS(c.name + ".test"))
+	}
+	d := t.Daemon(h, "client", text.String())
+	for i := range cases {
+		t.Samples(d, i, 0, 2, 30*time.Second)
+	}
+	t.Control("three servers with NTS are measured")
+	var before, asked [3]int
+	for i, c := range cases {
+		ups[i].Script(c.script)
+		before[i] = len(ups[i].Requests())
+	}
+	t.Pause(14 * time.Second)
+	for i := range cases {
+		asked[i] = len(ups[i].Requests()) - before[i]
+	}
+	if quiet, forged, proved := asked[0], asked[1], asked[2]; 4*forged < 3*quiet || 4*proved > 3*quiet {
+		t.Fatal("who says nothing of use was asked %d times, with unauthenticated RATE %d times, with authenticated RATE %d times", quiet, forged, proved)
+	}
+	t.Saw("NTS: asked %d times without answer, %d times with unauthenticated RATE, %d times with authenticated RATE", asked[0], asked[1], asked[2])
 }
