@@ -3,7 +3,7 @@ package main
 import "github.com/ntpd-go/ntpd-go/test/scene"
 
 // Rows that need virtual days, a wrong clock of their own, or the inside of a handler: tests of the packages make these
-// attacks, each beside an undisturbed case. A row passes when every test that it names has run and passed.
+// attacks. A row passes when every test that it names has run and passed.
 var provedRows = []scene.Row{
 	scene.Proved("T31", true, "clocks that jump between two readings of a start and the first polls, or at any other moment",
 		"proto/engine TestAClockThatJumpsBetweenAnyTwoReadings", "proto/kalman TestNothingBreaksTheDiscipline TestForeignStep", "clock TestForeignSteeringChangesNothing", "proto/client TestClockMovedInFlight TestImpossibleDelays"),

@@ -21,8 +21,8 @@ func Proved(id string, p0 bool, what string, tests ...string) Row {
 			t.Check(t.runTests(names[0], names[1:]))
 			all = append(all, names[1:]...)
 		}
-		t.Control("%d tests ran, each with an undisturbed case", len(all))
-		t.Saw("%s", strings.Join(all, ", "))
+		t.controls++ // what is undisturbed is the affair of the tests: the row runs nothing itself
+		t.Saw("%d tests ran: %s", len(all), strings.Join(all, ", "))
 	}}
 }
 
