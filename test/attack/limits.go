@@ -218,6 +218,7 @@ func garbageFlood(t *scene.Trial) {
 	honest(t, h) // the process of the key exchange counts, and is there
 	before, err := lab.Memory(d.Pid())
 	t.Check(err)
+	known := receivedBy(t, d)
 	stop := pourGarbage(t.Dial(h, "127.0.0.1:123"))
 	asked, answered := 0, 0
 	var worst time.Duration
@@ -232,6 +233,13 @@ func garbageFlood(t *scene.Trial) {
 	sent := stop()
 	after, err := lab.Memory(d.Pid())
 	t.Check(err)
+	arrived := receivedBy(t, d) - known
+	if arrived < 10000 {
+		t.Fatal("only %d of %d datagrams reached the server: the row shows nothing", arrived, sent)
+	}
+	if worst > 800*time.Millisecond {
+		t.Fatal("an honest client waits %v", worst)
+	}
 	if 2*answered < asked {
 		t.Fatal("%d of %d honest requests answered", answered, asked)
 	}
@@ -239,7 +247,8 @@ func garbageFlood(t *scene.Trial) {
 		t.Fatal("memory grew by %d octets", grown)
 	}
 	t.Alive(d.Process)
-	t.Saw("%d datagrams a second of garbage; %d of %d honest requests answered, memory %+d KiB", sent/10, answered, asked, (after-before)>>10)
+	t.Saw("%d datagrams a second of garbage, %d in all reached the server; %d of %d honest requests answered, within %v, memory %+d KiB",
+		sent/10, arrived, answered, asked, worst.Round(time.Millisecond), (after-before)>>10)
 }
 
 // pourGarbage sends datagrams of all lengths as fast as they go, until stop,
