@@ -401,14 +401,17 @@ func noPlainFallback(t *scene.Trial) {
 }
 
 func impossibleTimes(t *scene.Trial) {
-	_, u, d := follow(t, false)
+	h, u, d := follow(t, false)
+	slow := t.Upstream(h, "127.0.0.2:123")
+	patient := t.Daemon(h, "patient", strings.NewReplacer("min = 0, max = 0", "min = 3, max = 3", "interval = 0", "interval = 3").Replace(scene.Client)+
+		"[[source]]\nmode = \"server\"\naddress = \"127.0.0.2\"\n")
 	before, _, err := d.Source(0)
 	t.Check(err)
 	scripts := map[string]func(h *proto.Header){
-		"held for five seconds": func(h *proto.Header) { h.Receive = h.Receive.Add(-5 * proto.Second) },
-		"sent before received":  func(h *proto.Header) { h.Transmit = h.Receive.Add(-proto.Second / 100) },
-		"without receive time":  func(h *proto.Header) { h.Receive = 0 },
-		"without transmit time": func(h *proto.Header) { h.Transmit = 0 },
+		"said to be held for five seconds": func(h *proto.Header) { h.Receive = h.Receive.Add(-5 * proto.Second) },
+		"sent before received":             func(h *proto.Header) { h.Transmit = h.Receive.Add(-proto.Second / 100) },
+		"without receive time":             func(h *proto.Header) { h.Receive = 0 },
+		"without transmit time":            func(h *proto.Header) { h.Transmit = 0 },
 		"faster than possible": func(h *proto.Header) {
 			h.Receive = h.Receive.Add(-proto.Second)
 			h.Transmit = h.Transmit.Add(proto.Second)
@@ -427,9 +430,47 @@ func impossibleTimes(t *scene.Trial) {
 		before = now
 	}
 	u.Script(nil)
-	t.Samples(d, 0, 0, 1, 60*time.Second)
+	t.Samples(d, 0, before.Taken(), 2, 60*time.Second)
 	near(t, d)
-	t.Saw("none of %d kinds gave a measurement", len(scripts))
+	heldReplies(t, patient, slow)
+	near(t, patient)
+	t.Saw("none of %d kinds gave a measurement, nor did a reply that was held for 4.3 s; true ones did afterwards", len(scripts))
+}
+
+// heldReplies keeps replies for a while, and says so truly. The client polls every eight seconds, once its first four polls
+// are over, so that it is not the next poll that ends their exchange.
+func heldReplies(t *scene.Trial, d *scene.Daemon, u *scene.Upstream) {
+	t.Samples(d, 0, 0, 5, 60*time.Second)
+	holds := [3]time.Duration{3 * time.Second, 4300 * time.Millisecond, 0}
+	before, n := make(chan scene.Source, len(holds)), 0
+	u.Script(func(a *scene.Asked) [][]byte {
+		begin := time.Now()
+		s, _, err := d.Source(0) // what became of the replies so far
+		if err != nil || n == len(holds) {
+			return nil
+		}
+		time.Sleep(holds[n])
+		n++
+		before <- s
+		return [][]byte{a.Header(func(h *proto.Header) { h.Transmit = h.Transmit.Add(proto.FromStd(time.Since(begin))) })}
+	})
+	var at [len(holds)]scene.Source
+	for i := range at {
+		select {
+		case at[i] = <-before:
+		case <-t.Context.Done():
+			t.Fatal("%d requests, want %d", i, len(at))
+		}
+	}
+	u.Script(nil)
+	if at[1].ID != at[0].ID || at[1].Taken() != at[0].Taken()+1 {
+		t.Fatal("a reply held for %v gave %d measurements: the row shows nothing", holds[0], at[1].Taken()-at[0].Taken())
+	}
+	t.Control("a reply held for %v is waited for, and gives a measurement", holds[0])
+	if at[2].ID != at[1].ID || at[2].Taken() != at[1].Taken() || at[2].Refused() != at[1].Refused() {
+		t.Fatal("a reply held for %v gave %d measurements, and %d came too late", holds[1], at[2].Taken()-at[1].Taken(), at[2].Refused()-at[1].Refused())
+	}
+	t.Samples(d, 0, at[2].Taken(), 1, 30*time.Second)
 }
 
 func otherSources(t *scene.Trial) {
