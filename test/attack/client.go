@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -189,7 +191,7 @@ func fresh(request []byte, seen map[string]bool) error {
 }
 
 func forgedOrigins(t *scene.Trial) {
-	_, u, d := follow(t, false)
+	h, u, d := follow(t, false)
 	var last proto.Timestamp
 	attacked(t, d, u, 8, func(a *scene.Asked) [][]byte {
 		reply := func(origin proto.Timestamp) []byte {
@@ -211,7 +213,7 @@ func forgedOrigins(t *scene.Trial) {
 		}
 		return append(out, a.Reply)
 	})
-	// A second reply to the same request, and replies to a socket that asks nothing any more.
+	// A second reply to the same request.
 	before, _, err := d.Source(0)
 	t.Check(err)
 	requests := len(u.Requests())
@@ -219,14 +221,58 @@ func forgedOrigins(t *scene.Trial) {
 		return [][]byte{a.Reply, a.Header(wrongTime), a.Reply, a.Header(func(h *proto.Header) { wrongTime(h); h.Origin = 0 })}
 	})
 	after := t.Samples(d, 0, before.Taken(), 4, 30*time.Second)
-	for _, to := range u.Sources() {
-		u.Send(make([]byte, 48), to)
-	}
 	if asked := len(u.Requests()) - requests; after.Taken()-before.Taken() > uint64(asked) {
 		t.Fatal("%d measurements from %d requests", after.Taken()-before.Taken(), asked)
 	}
+	// To nothing that was asked: who has been answered does not listen any more.
+	var listens atomic.Bool
+	u.Script(func(a *scene.Asked) [][]byte {
+		if open, err := askingPorts(h); err == nil && slices.Contains(open, a.From.Port()) {
+			listens.Store(true)
+		}
+		return nil
+	})
+	t.Samples(d, 0, after.Taken(), 2, 30*time.Second)
+	u.Script(nil)
+	if !listens.Load() {
+		t.Fatal("no port is open while a request is in flight: the row shows nothing")
+	}
+	t.Control("the port of a request is open until it is answered")
+	sources := u.Sources()
+	old := sources[:len(sources)-2]
+	open, err := askingPorts(h)
+	t.Check(err)
+	for _, s := range old {
+		if slices.Contains(open, s.Port()) {
+			t.Fatal("a request from %s was answered, and the port is open still", s)
+		}
+	}
 	near(t, d)
-	t.Saw("the first reply alone counts when more follow")
+	t.Saw("the first reply alone counts when more follow; none of %d ports that asked is open any more", len(old))
+}
+
+// askingPorts are the local ports of a host's UDP sockets that are connected to port 123 of IPv4 addresses.
+func askingPorts(h *lab.Host) (ports []uint16, err error) {
+	err = h.Inside(func() error {
+		text, err := os.ReadFile("/proc/thread-self/net/udp")
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(text)) {
+			fields := strings.Fields(line)
+			if len(fields) < 3 || !strings.HasSuffix(fields[2], fmt.Sprintf(":%04X", 123)) {
+				continue
+			}
+			_, port, _ := strings.Cut(fields[1], ":")
+			n, err := strconv.ParseUint(port, 16, 16)
+			if err != nil {
+				return err
+			}
+			ports = append(ports, uint16(n))
+		}
+		return nil
+	})
+	return ports, err
 }
 
 func forgedModes(t *scene.Trial) {
