@@ -40,14 +40,36 @@ func follow(t *scene.Trial, nts bool) (*lab.Host, *scene.Upstream, *scene.Daemon
 func attacked(t *scene.Trial, d *scene.Daemon, u *scene.Upstream, polls uint64, script scene.Script) scene.Source {
 	before, _, err := d.Source(0)
 	t.Check(err)
-	var forged atomic.Uint64
+	var forged, believed atomic.Uint64
 	u.Script(func(a *scene.Asked) [][]byte {
 		out := script(a)
-		forged.Add(uint64(len(out) - 1))
-		return out
+		last := len(out) - 1
+		// They are judged before the true reply leaves: a measurement that is there already is a forgery's.
+		then, _, err := d.Source(0)
+		if err != nil {
+			return out[last:]
+		}
+		forged.Add(uint64(last))
+		for _, b := range out[:last] {
+			u.Send(b, a.From)
+		}
+		for range 30 {
+			now, _, err := d.Source(0)
+			if err == nil && now.ID == then.ID && now.Taken() > then.Taken() {
+				believed.Add(1)
+			}
+			if err != nil || now.Taken() > then.Taken() || now.Refused() >= then.Refused()+uint64(last) {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		return out[last:]
 	})
 	after := t.Samples(d, 0, before.Taken(), polls, 60*time.Second)
 	u.Script(nil)
+	if n := believed.Load(); n > 0 {
+		t.Fatal("%d times a forgery was believed", n)
+	}
 	if after.ID != before.ID {
 		t.Fatal("the source was given up")
 	}
@@ -129,8 +151,8 @@ func followIn(t *scene.Trial, nts bool, name string) (*lab.Host, *scene.Upstream
 func forgedProtected(t *scene.Trial) {
 	_, u, d := follow(t, true)
 	marker := scene.Random(64)
-	bit := 0
-	after := attacked(t, d, u, 8, func(a *scene.Asked) [][]byte {
+	bit, bits := 0, 0
+	after := attacked(t, d, u, 17, func(a *scene.Asked) [][]byte {
 		plain := a.Header(wrongTime)
 		identified := append(slices.Clone(plain), a.UniqueID()...)
 		withCookie := append(slices.Clone(identified), scene.Good(proto.FieldCookie, marker)...)
@@ -139,7 +161,8 @@ func forgedProtected(t *scene.Trial) {
 		twoIDs := a.Seal(append(slices.Clone(identified), a.UniqueID()...), nil)
 		foreign := scene.SealRandom(identified)
 		out := [][]byte{plain, identified, withCookie, otherID, noID, twoIDs, foreign, a.Reply[:len(a.Reply)-4], a.Reply[:48]}
-		for range 150 { // bit by bit through the true reply
+		bits = 8 * len(a.Reply)
+		for range 150 { // bit by bit through the true reply; more would not fit the client's queue
 			b := slices.Clone(a.Reply)
 			b[bit/8%len(b)] ^= 1 << (bit % 8)
 			bit++
@@ -147,6 +170,9 @@ func forgedProtected(t *scene.Trial) {
 		}
 		return append(out, a.Reply)
 	})
+	if bit < bits {
+		t.Fatal("%d of %d bits were changed", bit, bits)
+	}
 	if after.Cookies == nil || *after.Cookies < 7 {
 		t.Fatal("cookies were lost: %v", after.Cookies)
 	}
@@ -168,7 +194,7 @@ func forgedProtected(t *scene.Trial) {
 		}
 		t.Check(fresh(r, seen))
 	}
-	t.Saw("%d single bits of true replies, no forged cookie used", bit)
+	t.Saw("each of the %d bits of a true reply, no forged cookie used", bits)
 }
 
 // fresh wants a protected request to have an identifier of 32 octets and a cookie, none of which was seen before: that
