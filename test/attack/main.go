@@ -45,6 +45,6 @@ func main() {
 
 // rows are all rows.
 func rows() []scene.Row {
-	return slices.Concat(serverRows, protectedRows, clientRows, kissRows, exchangeRows, hostileRows, localRows, limitRows, floodRows, storeRows,
-		timeRows, networkRows, poolRows, provedRows, suiteRows, sandboxRows, busyRows, keyFileRows)
+	return slices.Concat(serverRows, protectedRows, clientRows, implausibleRows, kissRows, exchangeRows, hostileRows, localRows, limitRows, floodRows, storeRows,
+		timeRows, networkRows, nameRows, poolRows, provedRows, suiteRows, sandboxRows, busyRows, keyFileRows)
 }

@@ -36,10 +36,14 @@ func behindFilter(t *scene.Trial) {
 	}
 	t.Control("a program behind the filter may not make a namespace")
 	var chosen []scene.Row
-	for _, r := range slices.Concat(serverRows, clientRows, kissRows, exchangeRows, hostileRows, localRows, limitRows, storeRows, timeRows, networkRows) {
+	for _, r := range slices.Concat(serverRows, clientRows, kissRows, exchangeRows, hostileRows, localRows, limitRows, storeRows, timeRows, networkRows,
+		nameRows) {
 		if slices.Contains(again, r.ID) {
 			chosen = append(chosen, r)
 		}
+	}
+	if len(chosen) != len(again) {
+		t.Fatal("%d rows, want %d", len(chosen), len(again))
 	}
 	for _, r := range t.Within(wrapper, chosen) {
 		if r.Outcome != scene.Passed {
