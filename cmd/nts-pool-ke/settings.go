@@ -287,5 +287,6 @@ func (s *settings) readKeyPair() error {
 	}
 	s.tls = &tls.Config{Certificates: []tls.Certificate{pair.TLS}}
 	s.warnings = append(s.warnings, pair.Warnings...)
+	s.warnings = append(s.warnings, pair.KeyWarnings...)
 	return nil
 }
