@@ -233,8 +233,9 @@ func garbageFlood(t *scene.Trial) {
 	sent := stop()
 	after, err := lab.Memory(d.Pid())
 	t.Check(err)
-	arrived := receivedBy(t, d) - known
-	if arrived < 10000 {
+	// While the kernel drops, a filter lets one of 32 through at worst.
+	arrived := int(receivedBy(t, d)-known) - asked
+	if arrived < 1000 {
 		t.Fatal("only %d of %d datagrams reached the server: the row shows nothing", arrived, sent)
 	}
 	if worst > 800*time.Millisecond {
