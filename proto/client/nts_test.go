@@ -485,3 +485,25 @@ func TestRekeyDiscardsTheOld(t *testing.T) {
 		t.Errorf("request is not under the new key: %v", err)
 	}
 }
+
+// A cookie that was set aside is never sent, and what is kept back stays.
+func TestACookieSetAsideIsNotSent(t *testing.T) {
+	b := newBench(t, true)
+	var aside [][]byte
+	for range 9 {
+		if c, ok := b.a.SetAside(3); ok {
+			aside = append(aside, c)
+		}
+	}
+	if len(aside) != 5 || b.a.Cookies() != 3 {
+		t.Fatalf("%d cookies set aside, %d left of 8", len(aside), b.a.Cookies())
+	}
+	sent := b.a.jar.All()
+	for i, c := range aside {
+		for _, other := range append(sent, aside[:i]...) {
+			if bytes.Equal(c, other) {
+				t.Errorf("cookie %d that was set aside is there a second time", i)
+			}
+		}
+	}
+}

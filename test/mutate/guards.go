@@ -122,7 +122,7 @@ var guards = []guard{
 		"s.on = more >= shedQuiet || more > 0 && !was", "s.on = was || more >= shedQuiet || more > 0 && !was"}}, []string{serving}, ""},
 	{"a stored cookie is not used", []edit{
 		{"proto/client/association.go", "if a.jar.Len() <= least {\n\t\treturn nil, false\n\t}\n\treturn a.jar.Take()", "if a.jar.Len() <= least {\n\t\treturn nil, false\n\t}\n\treturn a.jar.All()[0], true"},
-	}, []string{engine}, ""},
+	}, []string{engine, client}, ""},
 	{"a stored cookie is taken out before it is used", []edit{{"daemon/sessions.go", "if err := s.write(left); err != nil {", "if err := error(nil); err != nil {"}}, []string{daemon}, ""},
 	{"half of the stored cookies stays", []edit{{"proto/engine/session.go", "cookies := octets(x.Cookies)", "cookies := octets(slices.Concat(x.Cookies, x.Spare))"}}, []string{engine}, ""},
 	{"stored keys are nobody else's", []edit{{"daemon/state/state.go", "info.Mode().Perm()&0o077 != 0 ||", "info.Mode().Perm()&0o007 == 0o007 ||"}}, []string{"./daemon/state", daemon}, ""},
