@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/ntpd-go/ntpd-go/internal/testcert"
 	"github.com/ntpd-go/ntpd-go/internal/testns"
 	"github.com/ntpd-go/ntpd-go/proto/aead"
 	"github.com/ntpd-go/ntpd-go/proto/engine"
@@ -203,6 +205,53 @@ func TestSessionsDependOnTheAuthorities(t *testing.T) {
 	s.keep([]engine.Session{x})
 	if got := s.claim(); len(got) != 0 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Who takes an authority out of the file that trusts it wants nothing more of
+// the servers that it vouched for. A start asks anew, whatever it was left by
+// the last one, and goes on with it where nothing has changed.
+func TestAStartGoesOnOnlyUnderTheSameAuthorities(t *testing.T) {
+	withdrawn, other := testcert.NewCA(t).PEM(), testcert.NewCA(t).PEM()
+	both := slices.Concat(withdrawn, other)
+	for name, tt := range map[string]struct {
+		now  []byte
+		want int
+	}{"the same": {both, 1}, "one is withdrawn": {other, 0}} {
+		t.Run(name, func(t *testing.T) {
+			dir, ca := t.TempDir(), testcert.WriteFile(t, "ca.pem", both)
+			start := func() (*daemon, *loop) {
+				d := clientAndServer(t, dir)
+				d.Config.Sources[0].CertificateAuthority = ca
+				f, problems := readFiles(d.Config, d.started)
+				if err := problems.Err(); err != nil {
+					t.Fatal(err)
+				}
+				d.files.Store(f)
+				l, err := d.takeClock()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return d, l
+			}
+			d, l := start()
+			x := aSession("localhost", 4)
+			x.For.Authority, x.Trust = ca, d.files.Load().trust[ca]
+			l.keep([]engine.Session{x})
+			if err := os.WriteFile(ca, tt.now, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			restored := 0
+			_, l = start()
+			for _, ev := range l.queue {
+				if r, ok := ev.(engine.Restored); ok {
+					restored += len(r.Sessions)
+				}
+			}
+			if restored != tt.want {
+				t.Errorf("goes on with %d sessions, want %d", restored, tt.want)
+			}
+		})
 	}
 }
 
