@@ -394,6 +394,22 @@ func TestPoolSessionsAreResumed(t *testing.T) {
 	})
 }
 
+// coldRestart is ten minutes after a start whose clock shows a time before what
+// was kept, and that nothing else proves the time to.
+func coldRestart(t *testing.T, off time.Duration, change func(*Session)) *world {
+	w, _ := keptWorld(t)
+	w.engine.cfg.BoundedColdStart = true
+	w.run(time.Hour)
+	w.happen(Ending{})
+	ev, _ := w.disk().claim()
+	change(&ev.Sessions[0])
+	w.wrong -= proto.FromStd(off + 24*time.Hour)
+	w.keys = refused
+	w.restart(off, ev)
+	w.run(10 * time.Minute)
+	return w
+}
+
 // A machine without a clock may go on with what was kept in a bounded cold
 // start: the sources must then agree on a time after it was kept and before it
 // is of no use.
@@ -403,19 +419,32 @@ func TestResumedSessionsInAColdStart(t *testing.T) {
 		used bool
 	}{"a day": {24 * time.Hour, true}, "a month": {30 * 24 * time.Hour, false}} {
 		t.Run(name, func(t *testing.T) {
-			w, _ := keptWorld(t)
-			w.engine.cfg.BoundedColdStart = true
-			w.run(time.Hour)
-			w.happen(Ending{})
-			ev, _ := w.disk().claim()
-			w.wrong -= proto.FromStd(tt.off + 24*time.Hour)
-			w.keys = refused
-			w.restart(tt.off, ev)
-			w.run(10 * time.Minute)
+			w := coldRestart(t, tt.off, func(*Session) {})
 			if len(w.incidents("source-provisional")) != 1 {
 				t.Fatal("not provisional")
 			}
 			if set := w.wrong.Abs() < proto.Second; set != tt.used {
+				t.Errorf("the clock is wrong by %v", w.wrong)
+			}
+		})
+	}
+}
+
+// A machine without a clock cannot know that the certificate of what was kept
+// has ended, before the sources agree on a time: one after that end is not set,
+// however recent what was kept is by it.
+func TestAColdStartEndsWithTheCertificate(t *testing.T) {
+	const off = 3 * 24 * time.Hour // no session is too old by then
+	for name, tt := range map[string]struct {
+		valid time.Duration
+		set   bool
+	}{"valid": {off + 24*time.Hour, true}, "ended": {off - 24*time.Hour, false}} {
+		t.Run(name, func(t *testing.T) {
+			w := coldRestart(t, off, func(x *Session) { x.NotAfter = x.At.Add(tt.valid) })
+			if n := len(w.incidents("session-resumed")); n != 1 {
+				t.Fatalf("resumed %d times", n)
+			}
+			if set := w.wrong.Abs() < proto.Second; set != tt.set {
 				t.Errorf("the clock is wrong by %v", w.wrong)
 			}
 		})
