@@ -3,6 +3,7 @@ package pool
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 
 	"github.com/ntpd-go/ntpd-go/nts"
 )
@@ -47,6 +48,50 @@ func TestHandoverIsUsedUpByAFailure(t *testing.T) {
 	if _, err := h.commit(&member{}, nts.SupportedAlgorithm{}); !errors.Is(err, errSpent) {
 		t.Errorf("%v", err)
 	}
+}
+
+// Between sources that run: keys that are by mistake to go out on another
+// source's connection, a new one or one that rested, stay here. The connection
+// ends, its place is free again, nothing is tried a second time, and the source
+// that the keys belong to can still have them.
+func TestKeysDoNotCrossBetweenSources(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		own, other := w.add(), w.add(func(s *source) { s.keep = true })
+		w.start()
+		h := &handover{export: func(_ string, _ []byte, n int) ([]byte, error) { return make([]byte, n), nil }}
+		c, err := h.commit(w.leg(0).member, nts.SupportedAlgorithm{ID: 15, KeyLen: 32})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, reused := range []bool{false, true} {
+			l := w.leg(1)
+			if reused {
+				w.take(l, nts.IANA).done(nts.IANA)
+			}
+			conn := w.take(l, nts.IANA)
+			if conn.reused != reused {
+				t.Fatalf("reused: %v", conn.reused)
+			}
+			dials := w.dials(other)
+			if est, err := w.pool.broker.send(t.Context(), c, conn); !errors.Is(err, errSpent) {
+				t.Errorf("%+v, %v", est, err)
+			}
+			synctest.Wait()
+			if n := len(other.fixedKeys()); n != 0 {
+				t.Errorf("another source has the keys %d times", n)
+			}
+			if l.slots.Taken() != 0 || other.openNow() != 0 || w.dials(other) != dials {
+				t.Errorf("%d places are taken, %d connections are open, %d more were made", l.slots.Taken(), other.openNow(), w.dials(other)-dials)
+			}
+		}
+		if est, err := w.pool.broker.send(t.Context(), c, w.take(w.leg(0), nts.IANA)); err != nil || len(est.Cookies) == 0 {
+			t.Errorf("%+v, %v", est, err)
+		}
+		if n := len(own.fixedKeys()); n != 1 {
+			t.Errorf("the source of the keys has them %d times", n)
+		}
+	})
 }
 
 // Keys that belong to one source do not go over a connection to another.
