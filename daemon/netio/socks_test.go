@@ -76,6 +76,9 @@ func TestCase53Relay(t *testing.T) {
 		var kinds []Kind
 		for len(kinds) < 2 {
 			r := <-out
+			if round > 0 && r.Exchange == engine.ExchangeID(round) {
+				continue // of the exchange before, and behind its end: see Close
+			}
 			kinds = append(kinds, r.Kind)
 			switch {
 			case r.Exchange != engine.ExchangeID(round+1) || r.Stamp.At.IsZero():
@@ -87,7 +90,10 @@ func TestCase53Relay(t *testing.T) {
 		if round == 0 {
 			proxy.HangUp()
 			r := <-out
-			if ev, err := r.Event(nil); err != nil || r.Kind != Unsent || !strings.Contains(r.Err.Error(), "ended the relay") {
+			if r.Kind != Unsent {
+				t.Fatalf("one result too many: %+v", r)
+			}
+			if ev, err := r.Event(nil); err != nil || !strings.Contains(r.Err.Error(), "ended the relay") {
 				t.Errorf("%+v, %v", ev, err)
 			}
 		}
