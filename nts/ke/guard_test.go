@@ -2,6 +2,7 @@ package ke
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -9,6 +10,69 @@ import (
 
 	"github.com/ntpd-go/ntpd-go/nts"
 )
+
+// No fault leaves the guard, whatever it is: the runtime's own, an error, a text
+// or nothing at all. Each is reported once, in one short line, for the client
+// whose work it was. The faults are on this goroutine, so that one that gets out
+// fails the test and does not end the tests.
+func TestWhatAGuardHolds(t *testing.T) {
+	w := newWorld(t)
+	l, err := w.net.Listen(serverAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := w.net.Dial(t.Context(), "tcp", serverAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var none map[string]int
+	var empty []byte
+	var nothing any
+	for _, c := range []struct {
+		work func()
+		want string // how the report begins; empty for none
+	}{
+		{func() {}, ""},
+		{func() { none["a"]++ }, "assignment to entry in nil map at guard_test.go:"},
+		{func() { _ = empty[len(none)] }, "runtime error: index out of range [0] with length 0 at guard_test.go:"},
+		{func() { panic(errors.New("two\nlines")) }, "two?lines at guard_test.go:"},
+		{func() { panic(strings.Repeat("long ", longestCause)) }, "long long "},
+		{func() { panic(nothing) }, "panic called with nil argument"},
+	} {
+		var told []Outcome
+		f := Front{Outcome: func(o Outcome) { told = append(told, o) }}
+		func() {
+			defer func() {
+				if out := recover(); out != nil {
+					t.Errorf("%v left the guard", out)
+				}
+			}()
+			f.guard(conn, c.work)
+		}()
+		if c.want == "" {
+			if len(told) > 0 {
+				t.Errorf("work without a fault is reported: %+v", told)
+			}
+			continue
+		}
+		if len(told) != 1 {
+			t.Errorf("%s: %d reports", c.want, len(told))
+			continue
+		}
+		o := told[0]
+		if o.Kind != Panicked || o.Remote != AddrPort(client.LocalAddr()) || len(o.Detail) > 2*longestCause ||
+			!strings.HasPrefix(o.Detail, c.want) || !strings.Contains(o.Detail, " at guard_test.go:") {
+			t.Errorf("%+v, want %q", o, c.want)
+		}
+	}
+}
 
 // A fault that one client finds, in the handshake, in its request or on a kept
 // connection, ends its connection alone: it is reported with its place, all

@@ -193,6 +193,43 @@ func TestCase43FullPool(t *testing.T) {
 	})
 }
 
+// A fault of the pool's own that clients find ends their connections and nothing
+// else: each is counted and logged with its place, no place for a client stays
+// taken, no source gets keys, and the next client is served.
+func TestAFaultEndsOneClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add()
+		faulty := true
+		w.change = func(c *Config) {
+			c.Connections = 2
+			c.Uniform = func(uint64) uint64 {
+				if faulty {
+					panic("no number")
+				}
+				return 0
+			}
+		}
+		w.start()
+		for range 3 { // more than there are places
+			if got, err := w.exchange(); err == nil {
+				t.Errorf("%+v", got)
+			}
+			synctest.Wait()
+		}
+		if n, keys, counted := w.pool.Connected(), len(s.fixedKeys()), w.pool.Status().Outcomes[Panicked.String()]; n != 0 || keys != 0 || counted != 3 {
+			t.Errorf("%d are connected, keys went out %d times, %d faults are counted", n, keys, counted)
+		}
+		if log := w.log.String(); !strings.Contains(log, "code=fault") || !strings.Contains(log, "no number at front_test.go:") {
+			t.Errorf("log\n%s", log)
+		}
+		faulty = false
+		if got, err := w.exchange(); err != nil || got.Server != s.name {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
 func TestServedFamilies(t *testing.T) {
 	for addr, want := range map[string]string{"0.0.0.0:1": "IPv4", "[::]:1": "IPv4 IPv6", "[::1]:1": "IPv6", "127.0.0.1:1": "IPv4"} {
 		var got []string

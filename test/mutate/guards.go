@@ -102,7 +102,7 @@ var guards = []guard{
 	{"keys go with the algorithm that was offered", []edit{{"nts/ke/client.go",
 		"if !slices.Contains(req.Algorithms, a.Algorithm) || !a.Algorithm.Supported() {", "if !slices.Contains(req.Algorithms, a.Algorithm) && !a.Algorithm.Supported() {"}}, []string{ke}, "T22"},
 	{"a key set is whole", []edit{{"proto/cookie/file.go", "case len(raw) != keyLen*int(n):", "case len(raw) < keyLen*int(n):"}}, []string{"./proto/cookie"}, "T81"},
-	{"a panic ends one connection", []edit{{"nts/ke/guard.go", "if fault := recover(); fault != nil {", "if fault := any(nil); fault != nil {"}}, []string{ke}, ""},
+	{"a panic ends one connection", []edit{{"nts/ke/guard.go", "if fault := recover(); fault != nil {", "if fault := any(nil); fault != nil {"}}, []string{ke, pool}, ""},
 	{"place of a kept connection after a panic", []edit{{"nts/ke/server.go", "defer func() {\n\t\tif kept {", "defer func() {\n\t\tif kept && ctx.Err() != nil {"}}, []string{ke}, ""},
 	{"frames of the key exchange are bounded", []edit{{"daemon/apart/wire.go", "if uint64(n) > uint64(limit) {", "if uint64(n) > 1<<40 {"}}, []string{"./daemon/apart"}, ""},
 	{"a handed over socket outlives the daemon", []edit{{"daemon/netio/server_adopt_linux.go", "s.adopted = true", "s.adopted = fd < 0"}}, []string{"./daemon/netio"}, ""},
