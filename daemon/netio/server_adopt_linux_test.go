@@ -81,3 +81,62 @@ func TestAnAdoptedSocketOutlivesUs(t *testing.T) {
 		t.Errorf("a pipe: %v", err)
 	}
 }
+
+// The next daemon takes a socket over before the last one ends: it goes on to
+// answer, those who asked before too, and whoever opened the socket can send and
+// wait on it as before.
+func TestTheNextDaemonTakesASocketOver(t *testing.T) {
+	p, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	f, err := p.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var daemons [2]*ServerSocket
+	for i := range daemons {
+		if daemons[i], err = AdoptServer(f); err != nil {
+			t.Fatal(err)
+		}
+		defer daemons[i].Close()
+	}
+	c := asking(t, p.LocalAddr().(*net.UDPAddr).AddrPort())
+	write(t, c, []byte("asked before"))
+	if err := daemons[0].Close(); err != nil {
+		t.Error(err)
+	}
+	b, answer := NewServerBatch(4), make([]byte, 16)
+	receive(t, daemons[1], b, 1)
+	b.Queue(0, []byte("answered after"))
+	if failed := daemons[1].Send(b); failed > 0 {
+		t.Fatal("the next daemon sends no answer")
+	}
+	if n, err := c.Read(answer); string(answer[:n]) != "answered after" {
+		t.Errorf("%q, %v", answer[:n], err)
+	}
+	if err := daemons[1].Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := p.WriteTo([]byte("the owner"), c.LocalAddr()); err != nil {
+		t.Errorf("its owner cannot send: %v", err)
+	} else if n, err := c.Read(answer); string(answer[:n]) != "the owner" {
+		t.Errorf("%q, %v", answer[:n], err)
+	}
+	// A socket that was ended has nothing to wait for: it says so at once.
+	raw, err := f.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var nothing error
+	if err := raw.Control(func(fd uintptr) {
+		_, _, nothing = unix.Recvfrom(int(fd), answer, unix.MSG_DONTWAIT)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(nothing, unix.EAGAIN) {
+		t.Errorf("there is nothing to wait for on the socket: %v", nothing)
+	}
+}
