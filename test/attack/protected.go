@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/ntpd-go/ntpd-go/proto"
 	"github.com/ntpd-go/ntpd-go/test/lab"
@@ -55,7 +54,6 @@ func placeholders(t *scene.Trial) {
 	cookie := session.Cookies[0]
 	spare := scene.Good(proto.FieldCookiePlaceholder, make([]byte, len(cookie)))
 	wrong := scene.Good(proto.FieldCookiePlaceholder, make([]byte, len(cookie)+4))
-	elapsed := map[int]time.Duration{}
 	for _, n := range []int{0, 1, 3, 7, 8, 9, 15, 16, 31, 32, 63, 64} {
 		for _, kind := range []string{"clear", "encrypted", "wrong"} {
 			p := scene.Parts{Cookies: [][]byte{cookie}}
@@ -76,26 +74,13 @@ func placeholders(t *scene.Trial) {
 				}
 				continue
 			}
-			var a scene.Answer
-			best := time.Hour
-			for range 5 {
-				begin := time.Now()
-				a = one(t, s, session, session.Request(p))
-				best = min(best, time.Since(begin))
-			}
+			a := one(t, s, session, session.Request(p))
 			if !a.Authentic || a.Cookies != want {
 				t.Fatal("%d placeholders (%s): %d cookies, authentic %v; want %d", n, kind, a.Cookies, a.Authentic, want)
 			}
-			if kind == "clear" {
-				elapsed[n] = best
-			}
 		}
 	}
-	ratio := float64(elapsed[9]) / float64(elapsed[7])
-	if ratio > 5 {
-		t.Fatal("nine placeholders take %.1f times as long as seven", ratio)
-	}
-	t.Saw("never more than eight cookies; nine placeholders take %.1f times as long as seven, more than fit %d octets get nothing", ratio, longest)
+	t.Saw("never more than eight cookies, more placeholders than fit %d octets get nothing", longest)
 }
 
 func nonceGrid(t *scene.Trial) {
