@@ -81,9 +81,6 @@ func readFiles(c *config.Config, now time.Time) (*files, config.Problems) {
 		for _, w := range pair.Warnings {
 			f.warnings = append(f.warnings, config.Warning{Pos: s.At("certificate-chain-path"), Key: "nts-ke-server.certificate-chain-path", Text: w})
 		}
-		for _, w := range pair.KeyWarnings {
-			f.warnings = append(f.warnings, config.Warning{Pos: s.At("private-key-path"), Key: "nts-ke-server.private-key-path", Text: w})
-		}
 		m := material{pair: pair}
 		for _, path := range s.AuthorizedPoolServerCertificates {
 			cert, err := ke.LoadPoolCertificate(path)

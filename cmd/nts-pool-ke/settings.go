@@ -287,6 +287,5 @@ func (s *settings) readKeyPair() error {
 	}
 	s.tls = &tls.Config{Certificates: []tls.Certificate{pair.TLS}}
 	s.warnings = append(s.warnings, pair.Warnings...)
-	s.warnings = append(s.warnings, pair.KeyWarnings...)
 	return nil
 }

@@ -25,8 +25,6 @@ import (
 type KeyPair struct {
 	TLS      tls.Certificate
 	Warnings []string // one line each
-	// KeyWarnings are about the file of the key, one line each.
-	KeyWarnings []string
 }
 
 // LoadKeyPair reads a PEM certificate chain, the server's own certificate
@@ -48,18 +46,7 @@ func LoadKeyPair(chainPath, keyPath string, now time.Time) (*KeyPair, error) {
 		pair.TLS.Certificate = append(pair.TLS.Certificate, c.Raw)
 	}
 	pair.Warnings = serverWarnings(chain[0], absolute(chainPath), now)
-	pair.KeyWarnings = keyWarnings(keyPath)
 	return pair, nil
-}
-
-// keyWarnings tells of a key that any user of the machine has. The group may
-// read it: that is how a key is often given to a daemon.
-func keyWarnings(path string) []string {
-	const everybody = 0o007
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm()&everybody == 0 {
-		return nil
-	}
-	return []string{fmt.Sprintf("private key %s can be read or written by any user of this machine; run chmod o-rwx on it", absolute(path))}
 }
 
 // KeyPairError is why a certificate chain and its key cannot be used. One of

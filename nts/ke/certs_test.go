@@ -179,23 +179,6 @@ func TestUnreadableHasARemedy(t *testing.T) {
 	}
 }
 
-// A key that everybody has is warned of, and used; one for a group is usual.
-func TestKeysForEverybodyAreWarnedOf(t *testing.T) {
-	chain, _, key := testcert.NewCA(t).Leaf([]string{"ke.example.net"}).Files()
-	for mode, want := range map[fs.FileMode]int{0o600: 0, 0o400: 0, 0o640: 0, 0o644: 1, 0o602: 1, 0o604: 1, 0o601: 1} {
-		if err := os.Chmod(key, mode); err != nil {
-			t.Fatal(err)
-		}
-		pair, err := LoadKeyPair(chain, key, today)
-		if err != nil {
-			t.Fatalf("%v: %v", mode, err)
-		}
-		if n := len(pair.KeyWarnings); n != want || want == 1 && !strings.Contains(pair.KeyWarnings[0], "private key "+key+" can be read") || len(pair.Warnings) != 0 {
-			t.Errorf("%v: %q, %q", mode, pair.KeyWarnings, pair.Warnings)
-		}
-	}
-}
-
 // It is so with a real file.
 func TestUnreadableFile(t *testing.T) {
 	if os.Geteuid() == 0 {
