@@ -134,20 +134,12 @@ func ReadFile(path string, limit int64) ([]byte, error) { return readFile(path, 
 func ReadSecret(path string, limit int64) ([]byte, error) { return readFile(path, limit, true) }
 
 func readFile(path string, limit int64, secret bool) ([]byte, error) {
-	abs, err := filepath.Abs(path)
+	f, abs, info, err := openRegular(path)
 	if err != nil {
-		abs = path
-	}
-	f, err := os.OpenFile(abs, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("could not read %s: %w", abs, cause(err))
+		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err == nil && !info.Mode().IsRegular():
-		return nil, fmt.Errorf("could not read %s: %w", abs, ErrNotRegular)
-	case secret && (err != nil || info.Mode().Perm()&0o077 != 0 || !ours(info)):
+	if secret && (exposed(info) || !ours(info)) {
 		return nil, fmt.Errorf("could not use %s: %w", abs, ErrExposed)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
@@ -158,6 +150,28 @@ func readFile(path string, limit int64, secret bool) ([]byte, error) {
 		return nil, fmt.Errorf("could not read %s: %w", abs, ErrTooLarge)
 	}
 	return data, nil
+}
+
+// openRegular opens a file for reading, without waiting for whoever would write
+// to a pipe. The error names its absolute path.
+func openRegular(path string) (f *os.File, abs string, info fs.FileInfo, err error) {
+	abs, err = filepath.Abs(path)
+	if err != nil {
+		abs = path
+	}
+	f, err = os.OpenFile(abs, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, abs, nil, fmt.Errorf("could not read %s: %w", abs, cause(err))
+	}
+	info, err = f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = ErrNotRegular
+	}
+	if err != nil {
+		f.Close()
+		return nil, abs, nil, fmt.Errorf("could not read %s: %w", abs, cause(err))
+	}
+	return f, abs, info, nil
 }
 
 // Remove removes a file for good: a crash does not bring it back once it
@@ -178,36 +192,27 @@ func remove(on filesystem, path string) error {
 	return nil
 }
 
-// notTheOwners are the mode bits that no file with secrets should have.
-const notTheOwners fs.FileMode = 0o077
+// exposed reports whether a file has a mode bit that no file with secrets
+// should have.
+func exposed(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }
 
 // Exposed reports whether others than the owner, its group among them, may
 // read, write or run a file.
 func Exposed(path string) bool {
 	info, err := os.Stat(path)
-	return err == nil && info.Mode().Perm()&notTheOwners != 0
+	return err == nil && exposed(info)
 }
 
 // Close takes a regular file with secrets away from all but its owner: an
 // exposed one has mode 0600 then. It reports whether the file was exposed; on
 // an error it still is.
 func Close(path string) (was bool, err error) {
-	abs, err := filepath.Abs(path)
+	f, abs, info, err := openRegular(path)
 	if err != nil {
-		abs = path
-	}
-	f, err := os.OpenFile(abs, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return false, fmt.Errorf("could not read %s: %w", abs, cause(err))
+		return false, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return false, fmt.Errorf("could not read %s: %w", abs, cause(err))
-	case !info.Mode().IsRegular():
-		return false, fmt.Errorf("could not use %s: %w", abs, ErrNotRegular)
-	case info.Mode().Perm()&notTheOwners == 0:
+	if !exposed(info) {
 		return false, nil
 	}
 	if err := f.Chmod(0o600); err != nil {

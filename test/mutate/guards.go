@@ -125,7 +125,7 @@ var guards = []guard{
 	}, []string{engine, client}, ""},
 	{"a stored cookie is taken out before it is used", []edit{{"daemon/sessions.go", "if err := s.write(left); err != nil {", "if err := error(nil); err != nil {"}}, []string{daemon}, ""},
 	{"half of the stored cookies stays", []edit{{"proto/engine/session.go", "cookies := octets(x.Cookies)", "cookies := octets(slices.Concat(x.Cookies, x.Spare))"}}, []string{engine}, ""},
-	{"stored keys are nobody else's", []edit{{"daemon/state/state.go", "info.Mode().Perm()&0o077 != 0 ||", "info.Mode().Perm()&0o007 == 0o007 ||"}}, []string{"./daemon/state", daemon}, ""},
+	{"stored keys are nobody else's", []edit{{"daemon/state/state.go", "secret && (exposed(info) ||", "secret && (info.Mode().Perm()&0o007 == 0o007 ||"}}, []string{"./daemon/state", daemon}, ""},
 	{"stored keys depend on the authorities", []edit{{"daemon/sessions.go", "x.Trust != s.trust(x.For.Authority)", "s.trust == nil"}}, []string{daemon}, ""},
 	{"stored keys expire with the certificate", []edit{{"proto/engine/session.go", "case now.After(x.NotAfter):", "case x.NotAfter.IsZero():"},
 		{"proto/engine/session.go", "if x.NotAfter.Before(until) {", "if x.NotAfter.IsZero() {"}}, []string{engine}, ""},
