@@ -231,13 +231,22 @@ func TestAFaultEndsOneClient(t *testing.T) {
 }
 
 func TestServedFamilies(t *testing.T) {
-	for addr, want := range map[string]string{"0.0.0.0:1": "IPv4", "[::]:1": "IPv4 IPv6", "[::1]:1": "IPv6", "127.0.0.1:1": "IPv4"} {
-		var got []string
-		for _, f := range served(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr))) {
-			got = append(got, f.String())
-		}
-		if strings.Join(got, " ") != want {
-			t.Errorf("at %s clients of %v", addr, got)
+	for _, c := range []struct {
+		addr, directly, balanced string
+	}{
+		{"0.0.0.0:1", "IPv4", "IPv4 IPv6"},
+		{"[::]:1", "IPv4 IPv6", "IPv4 IPv6"},
+		{"[::1]:1", "IPv6", "IPv6 IPv4"},
+		{"127.0.0.1:1", "IPv4", "IPv4 IPv6"},
+	} {
+		for balanced, want := range map[bool]string{false: c.directly, true: c.balanced} {
+			var got []string
+			for _, f := range served(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(c.addr)), balanced) {
+				got = append(got, f.String())
+			}
+			if strings.Join(got, " ") != want {
+				t.Errorf("at %s, behind balancers %v: clients of %v", c.addr, balanced, got)
+			}
 		}
 	}
 }

@@ -151,7 +151,7 @@ func New(config Config) (*Pool, error) {
 		end()
 		return nil, err
 	}
-	p.families = served(config.Listener.Addr())
+	p.families = served(config.Listener.Addr(), len(config.Balancers) > 0)
 	listener := config.Listener
 	if len(config.Balancers) > 0 {
 		listener = newProxied(listener, config.Balancers, p.unproxied)

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/internal/memnet"
+	"github.com/ntpd-go/ntpd-go/nts/ke"
+	"github.com/ntpd-go/ntpd-go/proto/aead"
 )
 
 func proxyHeader(command, kind byte, body []byte, length int) []byte {
@@ -133,6 +136,39 @@ func TestCase45Balancers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A balancer that comes by IPv4 may stand for clients of IPv6: sources are
+// tended for them, too, so that one that was out of reach is used again.
+func TestClientsOfIPv6BehindABalancerOfIPv4(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add(func(s *source) { s.keep, s.down, s.addr6 = true, true, "[2001:db8::11]:4460" })
+		w.change = func(cfg *Config) {
+			cfg.Listener = from{cfg.Listener, "192.0.2.100:1"}
+			cfg.Balancers = []netip.Prefix{netip.MustParsePrefix("192.0.2.100/32")}
+		}
+		w.start()
+		exchange := func() (ke.Result, error) {
+			passed := func(ctx context.Context, network, addr string) (net.Conn, error) {
+				c, err := w.net.Dial(ctx, network, addr)
+				if err == nil {
+					_, err = c.Write(proxyV4("[2001:db8::7]:1234"))
+				}
+				return c, err
+			}
+			req := ke.ClientRequest{Host: "192.0.2.1", Roots: w.ca.Pool(), Algorithms: []aead.Algorithm{15}}
+			return (&ke.Client{Dial: passed}).Exchange(t.Context(), req)
+		}
+		if got, err := exchange(); err == nil {
+			t.Errorf("a source that is down: %+v", got)
+		}
+		w.listen(s)
+		time.Sleep(retryMax * 5 / 4)
+		if got, err := exchange(); err != nil || got.Server != s.name {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
 }
 
 // from is a listener whose connections come from one address.

@@ -67,8 +67,9 @@ func (f family) String() string { return [families]string{"IPv4", "IPv6"}[f] }
 // network is the name that package net has for TCP in this family.
 func (f family) network() string { return [families]string{"tcp4", "tcp6"}[f] }
 
-// served are the families in which clients can come to a listener.
-func served(listener net.Addr) []family {
+// served are the families in which clients can come to a listener. A balancer
+// in front of it may have clients of both, whichever way it comes itself.
+func served(listener net.Addr, balanced bool) []family {
 	tcp, ok := listener.(*net.TCPAddr)
 	if !ok {
 		return []family{ipv4, ipv6}
@@ -77,5 +78,9 @@ func served(listener net.Addr) []family {
 	if addr.Is6() && addr.IsUnspecified() { // takes IPv4 as well
 		return []family{ipv4, ipv6}
 	}
-	return []family{familyOf(addr)}
+	own := familyOf(addr)
+	if balanced {
+		return []family{own, ipv4 + ipv6 - own}
+	}
+	return []family{own}
 }
