@@ -22,8 +22,14 @@ const watchInterval = 4 * time.Second
 // else steers the clock.
 func (d *daemon) watch(ctx context.Context, l *loop) {
 	var all sync.WaitGroup
+	var serving []netip.AddrPort
+	for i := range d.Config.Servers {
+		serving = append(serving, d.Config.Servers[i].Listen)
+	}
 	all.Go(func() {
-		netio.Watch(ctx, watchInterval, func(local []netip.Addr) { l.post(ctx, engine.NetworkChanged{Local: local}) })
+		netio.Watch(ctx, watchInterval, func(local []netip.Addr) {
+			l.post(ctx, engine.NetworkChanged{Local: local, Serving: serving})
+		})
 	})
 	all.Go(func() {
 		clock.NewWatch(d.Clock).Run(ctx, watchInterval, func(ev engine.Jumped) { l.post(ctx, ev) })

@@ -21,9 +21,10 @@ type Engine struct {
 	discipline *kalman.Discipline
 	sources    []*source
 	keyServers []*keyServer
-	denied     []refusal     // servers that told us to go away; oldest first
-	local      []proto.RefID // what we are called as a reference; sorted
-	saved      State         // as of the last start
+	denied     []refusal        // servers that told us to go away; oldest first
+	local      []proto.RefID    // what we are called as a reference; sorted
+	sockets    []netip.AddrPort // where this program serves
+	saved      State            // as of the last start
 
 	lastExchange ExchangeID
 	lastRequest  RequestID

@@ -172,8 +172,13 @@ type Jumped struct {
 	Slept time.Duration
 }
 
-// NetworkChanged says that addresses or routes changed.
-type NetworkChanged struct{ Local []netip.Addr }
+// NetworkChanged says that addresses or routes changed. Local are the addresses
+// of this machine, Serving the sockets at which this program serves NTP; an
+// unspecified address stands for all of its family, and :: for both.
+type NetworkChanged struct {
+	Local   []netip.Addr
+	Serving []netip.AddrPort `json:",omitempty"`
+}
 
 // Reconfigured replaces the configuration.
 type Reconfigured struct{ Config Config }

@@ -159,6 +159,52 @@ func TestNoKeysAreSaved(t *testing.T) {
 // This machine's own server repeats this machine's clock, whatever it says of
 // its reference. A stratum of 1 is somebody else's port on the same machine, or
 // a clock of its own.
+// A daemon that is its own source agrees with itself, whatever the time is. At
+// another port, or another loopback address, is somebody else.
+func TestTheDaemonIsNoSourceOfItself(t *testing.T) {
+	for _, tt := range []struct {
+		source, serving string
+		want            Reason
+	}{
+		{"127.0.0.1", "127.0.0.1:123", ReasonLoop},
+		{"127.0.0.1", "0.0.0.0:123", ReasonLoop},
+		{"127.0.0.9", "[::]:123", ReasonLoop},
+		{"::1", "[::]:123", ReasonLoop},
+		{"192.0.2.1", "[::]:123", ReasonLoop},
+		{"192.0.2.1", "192.0.2.1:123", ReasonLoop},
+		{"::1", "0.0.0.0:123", ""},
+		{"127.0.0.1", "127.0.0.1:1123", ""},
+		{"127.0.0.2", "127.0.0.1:123", ""},
+		{"192.0.2.2", "[::]:123", ""},
+	} {
+		w := newWorld(t, config(src(ModeServer, tt.source, 1)))
+		w.host(tt.source)
+		w.run(time.Millisecond)
+		w.happen(NetworkChanged{Local: []netip.Addr{addr("127.0.0.1"), addr("192.0.2.1")}, Serving: []netip.AddrPort{netip.MustParseAddrPort(tt.serving)}})
+		w.run(60 * time.Second)
+		r := w.row(0)
+		if r.Reason != tt.want || tt.want == ReasonLoop && (r.Condition != Unusable || w.status.Synchronised) {
+			t.Errorf("%s while serving at %s: row %+v", tt.source, tt.serving, r)
+		}
+	}
+}
+
+// A pool's name that leads here as well costs the pool none of its servers.
+func TestAPoolLeavesOutTheDaemonItself(t *testing.T) {
+	w := newWorld(t, config(src(ModePool, "pool.example", 2)))
+	w.happen(NetworkChanged{Serving: []netip.AddrPort{netip.MustParseAddrPort("[::]:123")}})
+	w.name("pool.example", "127.0.0.1", "192.0.2.1", "192.0.2.2")
+	for _, a := range []string{"127.0.0.1", "192.0.2.1", "192.0.2.2"} {
+		w.host(a)
+	}
+	w.run(120 * time.Second)
+	for i := range 2 {
+		if r := w.row(i); r.Condition != Selected || r.Addr.Addr().IsLoopback() {
+			t.Errorf("row %d is %+v", i, r)
+		}
+	}
+}
+
 func TestOurselvesAreNoSource(t *testing.T) {
 	for stratum, want := range map[uint8]Reason{1: "", 2: ReasonLoop, 3: ReasonLoop} {
 		w := newWorld(t, config(src(ModeServer, "192.0.2.1", 1)))

@@ -37,6 +37,7 @@ func (e *Engine) networkChanged(ev NetworkChanged) {
 		}
 	}
 	slices.Sort(e.local)
+	e.sockets = slices.Clone(ev.Serving)
 	for _, s := range e.sources {
 		s.spawner.hurry(s, e.now.Mono)
 	}

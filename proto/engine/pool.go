@@ -63,7 +63,8 @@ func (p *poolSpawner) work(e *Engine, s *source) {
 // that is known to be bad is only better than none.
 func (p *poolSpawner) pick(e *Engine, s *source, t *slot) (netip.Addr, bool) {
 	p.known = slices.DeleteFunc(p.known, func(a netip.Addr) bool {
-		return e.inUse(a, nil) || slices.Contains(s.cfg.Ignore, a) || e.isDenied(netip.AddrPortFrom(a, s.cfg.Port), false)
+		at := netip.AddrPortFrom(a, s.cfg.Port)
+		return e.inUse(a, nil) || slices.Contains(s.cfg.Ignore, a) || e.isDenied(at, false) || e.ourselves(at)
 	})
 	good := func(a netip.Addr) bool { return !slices.Contains(p.failed, a) }
 	i := slices.IndexFunc(p.known, func(a netip.Addr) bool { return good(a) && !s.hasNeighbour(a, t) })

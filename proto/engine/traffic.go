@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/ntpd-go/ntpd-go/proto"
@@ -186,7 +187,6 @@ const (
 func (e *Engine) problem(l *live) (Condition, Reason, string) {
 	server := l.assoc.Server()
 	_, loop := slices.BinarySearch(e.local, server.RefID)
-	_, self := slices.BinarySearch(e.local, proto.RefIDAddr(l.addr.Addr()))
 	switch {
 	case l.assoc.Unreachable():
 		return Unreachable, ReasonSilent, "the server does not answer; check the address, the network and firewalls (UDP port " + fmt.Sprint(l.addr.Port()) + ")"
@@ -200,10 +200,30 @@ func (e *Engine) problem(l *live) (Condition, Reason, string) {
 		return Unusable, ReasonDistance, "the server is too uncertain of its time (root distance " + server.RootDistance().String() + ")"
 	case server.Stratum >= 2 && loop:
 		return Unusable, ReasonLoop, "the server takes its time from this machine; remove one of the two sources"
-	case server.Stratum >= 2 && self:
+	case server.Stratum >= 2 && e.here(l.addr.Addr()):
 		return Unusable, ReasonLoop, "the server is this machine; remove the source"
+	case e.ourselves(l.addr):
+		return Unusable, ReasonLoop, "the server is this daemon itself; remove the source, or correct the name that leads here"
 	}
 	return "", "", ""
+}
+
+// here reports whether an address is one of this machine's, loopback aside.
+func (e *Engine) here(a netip.Addr) bool {
+	_, found := slices.BinarySearch(e.local, proto.RefIDAddr(a))
+	return found
+}
+
+// ourselves reports whether this program serves at an address: it would agree
+// with itself, whatever the time is. Loopback addresses count here, because the
+// port tells our server from others on this machine.
+func (e *Engine) ourselves(a netip.AddrPort) bool {
+	addr := a.Addr().Unmap()
+	return slices.ContainsFunc(e.sockets, func(s netip.AddrPort) bool {
+		at := s.Addr().Unmap()
+		any := at.IsUnspecified() && (at.Is6() || addr.Is4())
+		return s.Port() == a.Port() && (at == addr || any && (addr.IsLoopback() || e.here(addr)))
+	})
 }
 
 // limitStratum is the stratum from which sources are not used.

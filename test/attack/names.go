@@ -24,6 +24,7 @@ func hostileDNS(t *scene.Trial) {
 	t.Check(h.SetResolver(netip.MustParseAddr("127.0.0.53")))
 	own := netip.MustParseAddr("10.66.0.1") // the client's, by which it is known to be this machine
 	good := func(i byte) []netip.Addr { return []netip.Addr{netip.AddrFrom4([4]byte{10, 66, 0, i})} }
+	loopback := netip.MustParseAddr("127.0.0.1") // it serves there, too, and this tells nobody's machine from another
 	var servers strings.Builder
 	for i := range byte(3) {
 		fmt.Fprintf(&servers, "[[server]]\nlisten = \"%s:123\"\n", good(2 + i)[0])
@@ -36,13 +37,19 @@ func hostileDNS(t *scene.Trial) {
 	for i := range 500 {
 		many = append(many, netip.AddrFrom4([4]byte{10, 68, byte(i / 250), byte(2 + i%250)}))
 	}
-	zone := hostileZone(good, own, many)
+	zone := hostileZone(good, many)
+	zone["self.test"] = scene.DNS{Addrs: []netip.Addr{own, loopback}}
+	zone["own.test"], zone["loopback.test"] = scene.DNS{Addrs: []netip.Addr{own}}, scene.DNS{Addrs: []netip.Addr{loopback}}
 	dns := t.ServeDNS(h, "127.0.0.53:53", zone)
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s[[server]]\nlisten = \"%s:123\"\n", scene.Client, own)
+	fmt.Fprintf(&text, "%s[[server]]\nlisten = \"%s:123\"\n[[server]]\nlisten = \"127.0.0.1:123\"\n", scene.Client, own)
 	names := []string{"good.test", "many.test", "self.test", "fails.test", "absent.test", "slow.test", "silent.test", "garbage.test", "loop.test", "zero.test", "multicast.test", "broadcast.test"}
 	for _, name := range names {
 		fmt.Fprintf(&text, "[[source]]\nmode = \"pool\"\naddress = %q\ncount = 2\n", name)
+	}
+	// Asked for one by one, they lead to the daemon itself.
+	for _, name := range []string{"own.test", "loopback.test"} {
+		fmt.Fprintf(&text, "[[source]]\nmode = \"server\"\naddress = %q\n", name)
 	}
 	wire := t.Sniff(h, "lo")
 	d := t.Daemon(h, "client", text.String())
@@ -78,11 +85,11 @@ func hostileDNS(t *scene.Trial) {
 	asked := askedOf(wire)
 	for to := range asked {
 		// The loopback interface is where a request to 0.0.0.0 goes, too.
-		if a := to.As4(); a[0] != 10 || a[1] != 66 && a[1] != 68 {
+		if a := to.As4(); to != loopback && (a[0] != 10 || a[1] != 66 && a[1] != 68) {
 			t.Fatal("a request to %s", to)
 		}
 	}
-	if !asked[own] {
+	if !asked[own] || !asked[loopback] {
 		t.Fatal("the client's own server was not asked: the row shows nothing of it")
 	}
 	judgeNames(t, d, names)
@@ -105,7 +112,7 @@ func hostileDNS(t *scene.Trial) {
 }
 
 // hostileZone has names of every kind. The addresses of many do not answer.
-func hostileZone(good func(i byte) []netip.Addr, own netip.Addr, many []netip.Addr) map[string]scene.DNS {
+func hostileZone(good func(i byte) []netip.Addr, many []netip.Addr) map[string]scene.DNS {
 	return map[string]scene.DNS{
 		"good.test":      {Addrs: good(2)},
 		"many.test":      {Addrs: many},
@@ -116,7 +123,6 @@ func hostileZone(good func(i byte) []netip.Addr, own netip.Addr, many []netip.Ad
 		"garbage.test":   {Garbage: true},
 		"loop.test":      {Alias: "pool2.test"},
 		"pool2.test":     {Alias: "loop.test"},
-		"self.test":      {Addrs: []netip.Addr{own}},
 		"zero.test":      {Addrs: []netip.Addr{netip.MustParseAddr("0.0.0.0")}},
 		"multicast.test": {Addrs: []netip.Addr{netip.MustParseAddr("224.0.1.1")}},
 		"broadcast.test": {Addrs: []netip.Addr{netip.MustParseAddr("255.255.255.255")}},
@@ -142,11 +148,12 @@ func judgeNames(t *scene.Trial, d *scene.Daemon, names []string) {
 		if row.ID != 0 && row.Address != "" {
 			live[row.Source]++
 		}
-		if names[row.Source] == "self.test" && row.ID != 0 && row.Reason != "loop" {
-			t.Fatal("the client's own server, of stratum %d, is %s (%s) to it", s.System.Stratum, row.Condition, row.Text)
+		if row.Source >= len(names) && row.Reason != "loop" {
+			t.Fatal("the client's own server at %s, of stratum %d, is %s (%s) to it", row.Address, s.System.Stratum, row.Condition, row.Text)
 		}
 	}
-	if live[1] != 2 || live[2] != 1 || !s.Own.Synchronised {
-		t.Fatal("%d sources from 500 addresses, %d from the client's own; synchronised: %v", live[1], live[2], s.Own.Synchronised)
+	if live[1] != 2 || live[2] != 0 || live[len(names)] != 1 || live[len(names)+1] != 1 || !s.Own.Synchronised {
+		t.Fatal("%d sources from 500 addresses, %d of a pool from the client's own, %d and %d by name; synchronised: %v",
+			live[1], live[2], live[len(names)], live[len(names)+1], s.Own.Synchronised)
 	}
 }

@@ -129,5 +129,7 @@ var guards = []guard{
 	{"stored keys depend on the authorities", []edit{{"daemon/sessions.go", "x.Trust != s.trust(x.For.Authority)", "s.trust == nil"}}, []string{daemon}, ""},
 	{"stored keys expire with the certificate", []edit{{"proto/engine/session.go", "case now.After(x.NotAfter):", "case x.NotAfter.IsZero():"},
 		{"proto/engine/session.go", "if x.NotAfter.Before(until) {", "if x.NotAfter.IsZero() {"}}, []string{engine}, ""},
+	{"the daemon is no source of itself", []edit{{"proto/engine/traffic.go",
+		"return slices.ContainsFunc(e.sockets,", "return len(e.sockets) == 0 && slices.ContainsFunc(e.sockets,"}}, []string{engine}, "T57"},
 	{"minority of liars", []edit{{"proto/kalman/survey.go", "2*agreeing > voters", "2*agreeing > 0"}}, []string{kalman}, "T27"},
 }
