@@ -10,7 +10,7 @@ import (
 const preface = `# Attacks
 
 What time daemons have suffered, made again against this suite's daemons by ` + "`make attack`" + `, which writes this page. Every
-row first shows in the same run that the undisturbed exchange works (*control*), and only then attacks. A row that says
+row first shows in the same run that the undisturbed exchange works (*control*), and only then attacks. A row that says only
 that tests ran has none of its own: what it rests on is written in those tests. Rows marked P0 run for every change. A skipped
 row says why; it proves nothing.
 

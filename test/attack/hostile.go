@@ -47,6 +47,11 @@ func cookies(n, length int) []byte {
 
 // siege starts all these servers, an honest one, and a client of them all that has exchanged keys with the honest one.
 func siege(t *scene.Trial, servers []hostileServer) (*scene.Daemon, *scene.Sniffer) {
+	return siegeAlso(t, servers, func(i int) string { return scene.NTS(fmt.Sprintf("h%d.test", i)) })
+}
+
+// siegeAlso is siege with sources that the row writes.
+func siegeAlso(t *scene.Trial, servers []hostileServer, source func(i int) string) (*scene.Daemon, *scene.Sniffer) {
 	h := t.Host("besieged")
 	names := map[string]netip.Addr{"honest.test": netip.MustParseAddr("127.0.0.1")}
 	leafNames := []string{"honest.test"}
@@ -70,7 +75,7 @@ func siege(t *scene.Trial, servers []hostileServer) (*scene.Daemon, *scene.Sniff
 			config = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{nts.ALPN}, MinVersion: tls.VersionTLS13}
 		}
 		t.Hostile(h, fmt.Sprintf("127.0.10.%d:4460", i+1), config, s.handle)
-		text.WriteString(scene.NTS(fmt.Sprintf("h%d.test", i)))
+		text.WriteString(source(i))
 	}
 	d := t.Daemon(h, "client", text.String())
 	t.Samples(d, 0, 0, 3, 30*time.Second)

@@ -45,6 +45,6 @@ func main() {
 
 // rows are all rows.
 func rows() []scene.Row {
-	return slices.Concat(serverRows, protectedRows, clientRows, implausibleRows, kissRows, exchangeRows, hostileRows, localRows, limitRows, floodRows, storeRows,
+	return slices.Concat(serverRows, protectedRows, clientRows, implausibleRows, kissRows, exchangeRows, hostileRows, localRows, limitRows, floodRows, storeRows, outageRows,
 		timeRows, networkRows, nameRows, poolRows, provedRows, suiteRows, sandboxRows, busyRows, keyFileRows)
 }

@@ -15,15 +15,31 @@ import (
 // them have run and passed.
 func Proved(id string, p0 bool, what string, tests ...string) Row {
 	return Row{ID: id, P0: p0, What: what, Limit: 6 * time.Minute, Prove: func(t *Trial) {
-		var all []string
-		for _, text := range tests {
-			names := strings.Fields(text)
-			t.Check(t.runTests(names[0], names[1:]))
-			all = append(all, names[1:]...)
-		}
 		t.controls++ // what is undisturbed is the affair of the tests: the row runs nothing itself
-		t.Saw("%d tests ran: %s", len(all), strings.Join(all, ", "))
+		t.prove("", tests)
 	}}
+}
+
+// Also is the row with tests of the packages behind it, written as for Proved, that show what cannot be played: virtual
+// days, clocks of the tests' own. It passes when the row and all of them have passed.
+func (r Row) Also(tests ...string) Row {
+	play := r.Prove
+	r.Limit = max(r.Limit, 6*time.Minute)
+	r.Prove = func(t *Trial) {
+		play(t)
+		t.prove("besides, ", tests)
+	}
+	return r
+}
+
+func (t *Trial) prove(link string, tests []string) {
+	var all []string
+	for _, text := range tests {
+		names := strings.Fields(text)
+		t.RunTests(names[0], names[1:]...)
+		all = append(all, names[1:]...)
+	}
+	t.Saw("%s%d tests ran: %s", link, len(all), strings.Join(all, ", "))
 }
 
 // Later is a row that cannot run here, and why.

@@ -270,21 +270,26 @@ func (u *Upstream) seal(a aead.Algorithm, c2s, s2c []byte) ([]byte, error) {
 
 // Hostile starts a key-exchange server that does with a connection what handle does. The handshake is handle's affair.
 func (t *Trial) Hostile(h *lab.Host, addr string, config *tls.Config, handle func(c *tls.Conn)) {
+	t.Listens(h, addr, func(c net.Conn) { handle(tls.Server(c, config)) })
+}
+
+// Listens starts a server that does with a connection what handle does, and closes it. After stop its address is free.
+func (t *Trial) Listens(h *lab.Host, addr string, handle func(c net.Conn)) (stop func()) {
 	l := t.Listen(h, addr)
-	var running sync.WaitGroup
-	running.Go(func() {
+	go func() {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
-			running.Go(func() {
+			go func() {
 				defer conn.Close()
 				_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-				handle(tls.Server(conn, config))
-			})
+				handle(conn)
+			}()
 		}
-	})
+	}()
+	return func() { l.Close() }
 }
 
 // Says is a handler that reads whatever comes first and answers with a message.
