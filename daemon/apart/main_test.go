@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -241,6 +242,31 @@ func TestAnotherProcessServes(t *testing.T) {
 	w.until("three exchanges are told", func() bool { return len(w.told()) >= 3 })
 	if o := w.told()[0]; o.Kind != ke.KeyExchange || o.Remote.Addr() != w.addr.Addr() {
 		t.Errorf("outcome %+v", o)
+	}
+}
+
+// Whatever the daemon may do, who talks to strangers may not.
+func TestTheProcessHasNoCapability(t *testing.T) {
+	if _, _, errno := syscall.AllThreadsSyscall(syscall.SYS_GETPID, 0, 0, 0); errno != 0 {
+		t.Skip("built with cgo, with which nothing can be given up; CGO_ENABLED=0")
+	}
+	w := newWorld(t)
+	w.run()
+	w.exchange() // it has begun, so it has given up what there was
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", w.pid(1)))
+	if err != nil || len(tasks) == 0 {
+		t.Fatalf("no threads of the process: %v", err)
+	}
+	for _, task := range tasks {
+		status, err := os.ReadFile(task)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for _, set := range []string{"CapInh", "CapPrm", "CapEff", "CapAmb"} {
+			if !strings.Contains(string(status), set+":\t0000000000000000\n") {
+				t.Errorf("%s is not empty in a thread:\n%s", set, status)
+			}
+		}
 	}
 }
 

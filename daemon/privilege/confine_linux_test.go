@@ -300,7 +300,10 @@ func TestOneProgramMayBeStarted(t *testing.T) {
 // Isolated, there is nothing left to reach, though a parent that was confined
 // itself allowed it to itself.
 func TestIsolation(t *testing.T) {
-	lines, pid := confined(t, "execute isolate", grounds(t), nil)
+	lines, pid := confined(t, "time bind execute isolate", grounds(t), nil)
+	if lines[0] != "left [] <nil>" {
+		t.Errorf("it says %q", lines[0])
+	}
 	want := map[string]string{
 		"read inside": denied, "write inside": denied, "rename inside": "no such file or directory", "system": denied, "unix socket": denied, "udp": allowed,
 		"read outside": denied, "write outside": denied, "write to what may be read": denied,

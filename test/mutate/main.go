@@ -192,12 +192,18 @@ func test(ctx context.Context, overlay string, packages []string, enough int) (f
 // testPackage does so for one package.
 func testPackage(ctx context.Context, overlay, pkg string, enough int) (failed []string, output string, err error) {
 	args := []string{"test", "-json", "-short", "-vet=off", "-timeout=240s"}
-	if overlay != "" {
-		args = append(args, "-overlay="+overlay)
+	env := append(os.Environ(), "CGO_ENABLED=0") // as what is shipped
+	if overlay != "" { // for the programs that a test builds, too, of which go's cache of results knows nothing
+		flags, err := command(ctx, "go", "env", "GOFLAGS")
+		if err != nil {
+			return nil, flags, err
+		}
+		args, env = append(args, "-count=1"), append(env, "GOFLAGS="+strings.TrimSpace(flags)+" -overlay="+overlay)
 	}
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	cmd := exec.CommandContext(running, "go", append(args, pkg)...)
+	cmd.Env = env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go test, and the test that it runs
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	var stderr, said strings.Builder
