@@ -193,7 +193,7 @@ func test(ctx context.Context, overlay string, packages []string, enough int) (f
 func testPackage(ctx context.Context, overlay, pkg string, enough int) (failed []string, output string, err error) {
 	args := []string{"test", "-json", "-short", "-vet=off", "-timeout=240s"}
 	env := append(os.Environ(), "CGO_ENABLED=0") // as what is shipped
-	if overlay != "" { // for the programs that a test builds, too, of which go's cache of results knows nothing
+	if overlay != "" {                           // for the programs that a test builds, too, of which go's cache of results knows nothing
 		flags, err := command(ctx, "go", "env", "GOFLAGS")
 		if err != nil {
 			return nil, flags, err
