@@ -174,7 +174,7 @@ func readProxyHeader(r io.Reader) (netip.AddrPort, error) {
 	}
 	rest := make([]byte, length)
 	if _, err := io.ReadFull(r, rest); err != nil {
-		return netip.AddrPort{}, err
+		return netip.AddrPort{}, errProxyHeader // an end here is no check whether anybody listens
 	}
 	var size int
 	switch command, kind := fixed[proxyFixed-4], fixed[proxyFixed-3]; {

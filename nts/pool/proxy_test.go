@@ -208,7 +208,7 @@ func TestCase45EndOfInput(t *testing.T) {
 			t.Fatal(err)
 		}
 		check.Close() // says nothing against anybody
-		for _, octets := range [][]byte{[]byte(proxySignature), proxyHeader(proxyProxy, proxyTCP4, nil, 0xffff)} {
+		for _, octets := range [][]byte{[]byte(proxySignature), proxyHeader(proxyProxy, proxyTCP4, nil, 12), proxyHeader(proxyProxy, proxyTCP4, nil, 0xffff)} {
 			c, err := n.Dial(t.Context(), "tcp", poolAddr)
 			if err != nil {
 				t.Fatal(err)
