@@ -18,6 +18,7 @@ import (
 
 // Attacks on the pool, by clients and by its time sources.
 var poolRows = []scene.Row{
+	{ID: "T71", What: "PROXY headers that lie, break off, dribble or come from strangers", Prove: proxyHeaders},
 	{ID: "T72", What: "a time source that answers with other algorithms, extra records, garbage or nothing", Prove: maliciousSource},
 	{ID: "T74", What: "strangers that ask a time source as only a pool may", Prove: poolRequests},
 	{ID: "T75", What: "10,000 idle connections to the pool, and a source that hangs", Prove: poolCrowd},
@@ -45,9 +46,7 @@ func pooled(t *scene.Trial, hostile func(c *tls.Conn), wrapper ...string) (*lab.
 	return h, startPool(t, h, wrapper...)
 }
 
-// startPool starts the pool and waits for the first client with keys that work.
-func startPool(t *scene.Trial, h *lab.Host, wrapper ...string) *lab.Process {
-	p := t.Pool(h, `[nts-pool-ke-server]
+const poolText = `[nts-pool-ke-server]
 listen = "127.0.0.4:4460"
 certificate-authority-path = "/run/lab/ca.pem"
 certificate-chain-path = "/run/lab/pool.chain.pem"
@@ -57,7 +56,16 @@ key-exchange-servers = [
     { domain = "server.test", port = 4460 },
     { domain = "second.test", port = 4460 },
 ]
-`, wrapper...)
+`
+
+// startPool starts the pool and waits for the first client with keys that work.
+func startPool(t *scene.Trial, h *lab.Host, wrapper ...string) *lab.Process {
+	p := t.Pool(h, poolText, wrapper...)
+	awaitPool(t, h, p)
+	return p
+}
+
+func awaitPool(t *scene.Trial, h *lab.Host, p *lab.Process) {
 	var s *scene.Session
 	t.Eventually(20*time.Second, func() error {
 		if ended, err := p.Exited(); ended {
@@ -73,7 +81,6 @@ key-exchange-servers = [
 		}
 	}
 	t.Control("a client of the pool gets keys that work")
-	return p
 }
 
 // useKeys uses the keys of a session at the server that goes with them.

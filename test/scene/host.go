@@ -74,8 +74,7 @@ func (t *Trial) DaemonBehind(h *lab.Host, wrapper []string, name, text string, a
 		text = "[observability]\nlog-level = \"info\"\nobservation-path = \"" + lab.RunDir + "/" + name + ".observe\"\n" + text
 	}
 	file := t.Write(h, name+".toml", text)
-	all := append(append([]string{}, wrapper...), t.Behind...)
-	all = append(all, filepath.Join(t.Bin, "ntp-daemon"), "-c", file, "--no-clock")
+	all := append(t.command(wrapper, "ntp-daemon"), "-c", file, "--no-clock")
 	p, err := h.Start(lab.Program{Args: append(all, args...), Log: name + ".log"})
 	t.Check(err)
 	d.Process = p
@@ -85,9 +84,14 @@ func (t *Trial) DaemonBehind(h *lab.Host, wrapper []string, name, text string, a
 // Pool starts an nts-pool-ke, by way of another program if there is one, which executes its arguments.
 func (t *Trial) Pool(h *lab.Host, text string, wrapper ...string) *lab.Process {
 	file := t.Write(h, "pool.toml", text)
-	p, err := h.Start(lab.Program{Args: append(slices.Clone(wrapper), filepath.Join(t.Bin, "nts-pool-ke"), "-c", file), Log: "pool.log"})
+	p, err := h.Start(lab.Program{Args: append(t.command(wrapper, "nts-pool-ke"), "-c", file), Log: "pool.log"})
 	t.Check(err)
 	return p
+}
+
+// command is how a row starts one of the commands: behind the wrapper of the row, and behind that of the scene.
+func (t *Trial) command(wrapper []string, name string) []string {
+	return slices.Concat(wrapper, t.Behind[name], []string{filepath.Join(t.Bin, name)})
 }
 
 // faults are what a program says when it lives on although a part of it did not.
@@ -136,6 +140,7 @@ func Ask(h *lab.Host, addr string) (a lab.Answer, err error) {
 type State struct {
 	System struct {
 		Stratum          int     `json:"stratum"`
+		Leap             string  `json:"leap_indicator"`
 		AccumulatedSteps float64 `json:"accumulated_steps"`
 	} `json:"system"`
 	Servers []struct {

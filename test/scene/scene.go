@@ -30,8 +30,8 @@ type Scene struct {
 	Root  string // of the module, for rows that run its tests
 	Roots *x509.CertPool
 
-	// Behind is a program that every daemon is started by way of, and its arguments.
-	Behind []string
+	// Behind is, for each of the commands, a program that it is started by way of, and its arguments.
+	Behind map[string][]string
 
 	Authority, Wrong *lab.Authority
 
@@ -78,10 +78,10 @@ func Open(bin, name string) (*Scene, error) {
 	return s, s.makeCertificates()
 }
 
-// Within runs rows as parts of this one, behind a wrapper, and returns what became of them.
-func (t *Trial) Within(wrapper []string, rows []Row) []Result {
+// Within runs rows as parts of this one, each command behind its wrapper, and returns what became of them.
+func (t *Trial) Within(behind map[string][]string, rows []Row) []Result {
 	s := *t.Scene
-	s.Behind, s.Dir = wrapper, t.dir
+	s.Behind, s.Dir = behind, t.dir
 	var results []Result
 	for _, r := range rows {
 		results = append(results, s.run(t.Context, r))

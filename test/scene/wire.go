@@ -172,6 +172,19 @@ func (t *Trial) KeyExchangeFrom(h *lab.Host, from, addr, name string) (*Session,
 	return t.exchange(ke.Client{Dial: dialFrom(h, &net.TCPAddr{IP: net.ParseIP(from)})}, addr, name)
 }
 
+// KeyExchangeThrough does so over a connection that a balancer passes on: it comes from the balancer's address and begins
+// with what begin writes.
+func (t *Trial) KeyExchangeThrough(h *lab.Host, from, addr, name string, begin func(c net.Conn) error) (*Session, error) {
+	dial := dialFrom(h, &net.TCPAddr{IP: net.ParseIP(from)})
+	return t.exchange(ke.Client{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return c, begin(c)
+	}}, addr, name)
+}
+
 func (t *Trial) exchange(client ke.Client, addr, name string, algorithms ...aead.Algorithm) (*Session, error) {
 	ctx, cancel := context.WithTimeout(t.Context, 5*time.Second)
 	defer cancel()
@@ -215,9 +228,18 @@ func dialFrom(h *lab.Host, local net.Addr) func(ctx context.Context, network, ad
 
 // Connect opens a TCP connection from a host.
 func (t *Trial) Connect(h *lab.Host, addr string) (net.Conn, error) {
+	return t.connect(dialInside(h), addr)
+}
+
+// ConnectFrom does so from an address that is not the attacker's.
+func (t *Trial) ConnectFrom(h *lab.Host, from, addr string) (net.Conn, error) {
+	return t.connect(dialFrom(h, &net.TCPAddr{IP: net.ParseIP(from)}), addr)
+}
+
+func (t *Trial) connect(dial func(ctx context.Context, network, address string) (net.Conn, error), addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(t.Context, 3*time.Second)
 	defer cancel()
-	return dialInside(h)(ctx, "tcp", addr)
+	return dial(ctx, "tcp", addr)
 }
 
 // Parts are a request with Network Time Security, taken apart. The zero value is an honest one with fresh contents.
