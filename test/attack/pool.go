@@ -20,6 +20,8 @@ import (
 var poolRows = []scene.Row{
 	{ID: "T71", What: "PROXY headers that lie, break off, dribble or come from strangers", Prove: proxyHeaders},
 	{ID: "T72", What: "a time source that answers with other algorithms, extra records, garbage or nothing", Prove: maliciousSource},
+	scene.Row{ID: "T73", What: "a pool's source that fails before and after it has the client's keys", Prove: keysOfOneSource}.Also(
+		"nts/pool TestHandoverCanBeUsedOnce TestHandoverIsUsedUpByAFailure"),
 	{ID: "T74", What: "strangers that ask a time source as only a pool may", Prove: poolRequests},
 	{ID: "T75", What: "10,000 idle connections to the pool, and a source that hangs", Prove: poolCrowd},
 	{ID: "T76", What: "100 reloads of the pool's configuration amid exchanges", Prove: poolReloads},
