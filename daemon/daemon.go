@@ -257,7 +257,7 @@ func (d *daemon) takeClock() (*loop, error) {
 	kept := d.newSessions()
 	l, err := newLoop(loop{
 		clock: d.Clock, now: d.now, log: d.Log,
-		lookup: netio.Resolver{Proxies: d.proxies}.Lookup, locate: locator(systemResolvers), exchange: exchanger(&d.files, d.proxies), proxies: d.proxies,
+		lookup: netio.Resolver{Proxies: d.proxies}.Lookup, locate: locator(systemResolvers), exchange: exchanger(&d.files, d.proxies, d.Clock), proxies: d.proxies,
 		publish: d.publish, observe: d.observe, save: keep.save, slewing: keep.slewing, keep: kept.keep, tape: d.tape,
 	}, assemble.Engine(d.Config), st, rand.Reader)
 	if err != nil {

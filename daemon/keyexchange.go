@@ -11,12 +11,15 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
+	"github.com/ntpd-go/ntpd-go/clock"
 	"github.com/ntpd-go/ntpd-go/daemon/activation"
 	"github.com/ntpd-go/ntpd-go/daemon/apart"
 	"github.com/ntpd-go/ntpd-go/daemon/config"
 	"github.com/ntpd-go/ntpd-go/daemon/netio"
 	"github.com/ntpd-go/ntpd-go/internal/cli"
+	"github.com/ntpd-go/ntpd-go/internal/version"
 	"github.com/ntpd-go/ntpd-go/nts"
 	"github.com/ntpd-go/ntpd-go/nts/ke"
 	"github.com/ntpd-go/ntpd-go/proto/aead"
@@ -162,9 +165,10 @@ func tokens(secrets []config.Secret) []string {
 }
 
 // exchanger makes key exchanges for the engine, with the authorities of the
-// moment.
-func exchanger(f *atomic.Pointer[files], proxies *netio.Proxies) func(context.Context, engine.ExchangeKeys) engine.Event {
-	client := &ke.Client{}
+// moment, and judges certificates by the clock that is steered: where that is
+// not the machine's, the machine's may be wrong for ever.
+func exchanger(f *atomic.Pointer[files], proxies *netio.Proxies, c clock.Clock) func(context.Context, engine.ExchangeKeys) engine.Event {
+	client := &ke.Client{Now: calendar(c)}
 	return func(ctx context.Context, a engine.ExchangeKeys) engine.Event {
 		now := f.Load()
 		roots, err := now.rootsFor(a.Authority)
@@ -172,7 +176,7 @@ func exchanger(f *atomic.Pointer[files], proxies *netio.Proxies) func(context.Co
 			return engine.KeyExchangeFailed{Request: a.Request, Failure: engine.Failure{Class: engine.ClassOther, Text: err.Error()}}
 		}
 		if a.Route.Proxy != "" {
-			return exchangeKeysByProxy(ctx, proxies, a, roots)
+			return exchangeKeysByProxy(ctx, proxies, client.Now, a, roots)
 		}
 		ev := exchangeKeys(ctx, client, a, roots)
 		if keys, ok := ev.(engine.KeysEstablished); ok {
@@ -180,6 +184,18 @@ func exchanger(f *atomic.Pointer[files], proxies *netio.Proxies) func(context.Co
 			return keys
 		}
 		return ev
+	}
+}
+
+// calendar is the time that a clock shows. Its era is that in which this
+// program was made.
+func calendar(c clock.Clock) func() time.Time {
+	return func() time.Time {
+		at, err := c.Now()
+		if err != nil {
+			return time.Now() // what cannot be read is not steered either
+		}
+		return at.TimeNear(version.Floor())
 	}
 }
 
@@ -216,11 +232,12 @@ func exchangeKeys(ctx context.Context, client *ke.Client, a engine.ExchangeKeys,
 
 // exchangeKeysByProxy makes a key exchange through a SOCKS5 proxy, which looks up
 // the name. It is of no use if the proxy does not relay NTP as well.
-func exchangeKeysByProxy(ctx context.Context, proxies *netio.Proxies, a engine.ExchangeKeys, roots *x509.CertPool) engine.Event {
+func exchangeKeysByProxy(ctx context.Context, proxies *netio.Proxies, now func() time.Time, a engine.ExchangeKeys, roots *x509.CertPool) engine.Event {
 	if err := proxies.Relays(ctx, a.Route.Proxy); err != nil {
 		return engine.KeyExchangeFailed{Request: a.Request, Failure: netio.Failure(err)}
 	}
 	client := &ke.Client{
+		Now:    now,
 		Lookup: func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{proxies.Alias(a.Host)}, nil },
 		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return proxies.Connect(ctx, a.Route.Proxy, a.Host, a.Port)

@@ -1,14 +1,47 @@
 package daemon
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/ntpd-go/ntpd-go/clock"
+	"github.com/ntpd-go/ntpd-go/daemon/config"
+	"github.com/ntpd-go/ntpd-go/internal/testcert"
 	"github.com/ntpd-go/ntpd-go/nts"
 	"github.com/ntpd-go/ntpd-go/nts/ke"
+	"github.com/ntpd-go/ntpd-go/proto"
 	"github.com/ntpd-go/ntpd-go/proto/engine"
 )
+
+// Where the clock that is steered is not the machine's, the machine's may be
+// wrong for ever.
+func TestCertificatesAreJudgedByTheClockThatIsSteered(t *testing.T) {
+	const days = 24 * time.Hour
+	ca, now := testcert.NewCA(t), time.Now()
+	present := keyServerFor(t, ca, "127.0.0.1", testcert.Valid(now.Add(-days), now.Add(days)))
+	later := keyServerFor(t, ca, "127.0.0.1", testcert.Valid(now.Add(39*days), now.Add(41*days)))
+	var f atomic.Pointer[files]
+	f.Store(&files{roots: map[string]*x509.CertPool{"": ca.Pool()}})
+	for _, c := range []struct {
+		ahead time.Duration
+		port  uint16
+		good  bool
+	}{{0, present, true}, {0, later, false}, {40 * days, present, false}, {40 * days, later, true}} {
+		own, err := clock.NewSoftware(clock.SoftwareOptions{Offset: proto.FromStd(c.ahead)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ev := exchanger(&f, newProxies(&config.Config{}), own)(t.Context(), engine.ExchangeKeys{Host: "127.0.0.1", Port: c.port})
+		failed, bad := ev.(engine.KeyExchangeFailed)
+		if bad == c.good || bad && failed.Failure.Class != engine.ClassCertExpired {
+			t.Errorf("%v ahead: %+v", c.ahead, ev)
+		}
+	}
+}
 
 // RFC 8915 section 4.1.3: Errors 0 and 1 are not to be met with the same request
 // again, Error 2 may be. The engine has to know which it was.

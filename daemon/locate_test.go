@@ -124,13 +124,13 @@ func TestCase52FromRecordsToKeys(t *testing.T) {
 
 // keyServerFor runs a key exchange server whose certificate is for a name, and
 // returns its port.
-func keyServerFor(t *testing.T, ca *testcert.CA, name string) uint16 {
+func keyServerFor(t *testing.T, ca *testcert.CA, name string, options ...testcert.Option) uint16 {
 	t.Helper()
 	l, err := ke.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := &tls.Config{Certificates: []tls.Certificate{ca.Leaf([]string{name}).TLS}}
+	config := &tls.Config{Certificates: []tls.Certificate{ca.Leaf([]string{name}, options...).TLS}}
 	s := ke.NewServer(ke.ServerConfig{
 		Listener: l, TLS: func() *tls.Config { return config },
 		Seal: func() nts.Sealer {

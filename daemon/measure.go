@@ -59,7 +59,7 @@ func Measure(ctx context.Context, cfg *config.Config, log *slog.Logger, progress
 	engineConfig.Discipline.AccumulatedSteps = 0
 	l, err := newLoop(loop{
 		clock: own, now: func() (proto.Now, error) { return clock.Read(own) }, log: log,
-		lookup: netio.Resolver{Proxies: proxies}.Lookup, locate: locator(systemResolvers), exchange: exchanger(&held, proxies), proxies: proxies,
+		lookup: netio.Resolver{Proxies: proxies}.Lookup, locate: locator(systemResolvers), exchange: exchanger(&held, proxies, own), proxies: proxies,
 		publish: func(engine.Snapshot) {}, observe: m.observe, save: func(engine.State) error { return nil },
 		slewing: func(float64) {}, // a kill undoes itself: the clock is our own
 	}, engineConfig, engine.State{}, rand.Reader)

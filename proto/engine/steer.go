@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/proto"
@@ -10,6 +11,9 @@ import (
 
 // steerRetry is how long the clock is left alone after it refused.
 const steerRetry = 16 * time.Second
+
+// stepNote is what the discipline has to say of a step.
+const stepNote = "clock-step"
 
 // steering is the transaction with the clock: one adjustment is in flight at
 // most, and nothing is decided while it is.
@@ -25,8 +29,12 @@ func (e *Engine) decide() {
 		return
 	}
 	d := e.discipline.Decide(e.now)
-	for _, n := range d.Notes {
-		e.note(n)
+	// That the clock is set is said when it is.
+	step := slices.IndexFunc(d.Notes, func(n kalman.Note) bool { return n.Code == stepNote })
+	for i, n := range d.Notes {
+		if i != step {
+			e.note(n)
+		}
 	}
 	if d.Halt != nil {
 		e.panics(Halt{Reason: d.Halt.Reason, Hint: d.Halt.Hint})
@@ -40,6 +48,9 @@ func (e *Engine) decide() {
 		if !e.vouched(*d.Steer) {
 			e.refuse()
 			return
+		}
+		if step >= 0 {
+			e.note(d.Notes[step])
 		}
 		e.steering.id = e.request()
 		e.emit(Steer{ID: e.steering.id, Adjustment: *d.Steer})

@@ -12,12 +12,14 @@ import (
 	"github.com/ntpd-go/ntpd-go/test/scene"
 )
 
-// Key exchanges that are down: does the time go on, and is a server that is in trouble left in peace?
+// Servers, key exchanges and certificates that are not there, not yet there, or no more.
 var outageRows = []scene.Row{
 	scene.Row{ID: "T51", What: "a key exchange that goes down for hours, with NAKs forged meanwhile (three retries of it played, the hours in tests)", Prove: exchangeDown}.Also(
 		"proto/engine TestEverythingIsDown TestForgedNAKs TestNAKsBesideAnswersCauseNoKeyExchange TestNTSHoldsEightCookies TestRFC8915Section5_7SessionsAreResumed TestResumedSessionsThatAreOfNoUse", "daemon TestSIGKILLReusesNoCookie"),
 	scene.Row{ID: "T52", What: "key exchanges that fail in every way for days: how often are they tried? (three retries played, the days in tests)", Prove: exchangesFail}.Also(
 		"proto/engine TestKeyExchangeBacksOff TestKeyRetryIntervals TestOneBackOffPerKeyExchangeServer TestRetryIntervalIsResetByUse TestKeysThatNeverProveGoodBackOffAsOne"),
+	scene.Row{ID: "T63", What: "machines without a clock, certificates that are not valid yet, and liars at that moment", Prove: coldStarts}.Also(
+		"proto/engine TestBoundedColdStart TestStrictColdStart TestAColdStartNeedsAQuorum TestAColdStartIsVerifiedAtTheAgreedTime TestALiarInAColdStartIsOutvoted", "nts/ke TestProvisionalCertificates"),
 }
 
 // visits are the moments at which a server was asked.

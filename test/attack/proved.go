@@ -18,8 +18,6 @@ var provedRows = []scene.Row{
 	scene.Proved("T61", false, "a clock that somebody else steps",
 		"proto/kalman TestForeignStep TestUnannouncedStepIsNoticed", "clock TestWatchNoticesAForeignStep TestWatchIgnoresLeapSeconds", "proto/client TestClockMovedInFlight"),
 	scene.Proved("T62", false, "suspends of hours", "proto/kalman TestSuspend", "proto/engine TestSuspendedMachineAsksAtOnce"),
-	scene.Proved("T63", false, "machines without a clock, certificates that are not valid yet, and liars at that moment",
-		"proto/engine TestBoundedColdStart TestStrictColdStart TestAColdStartNeedsAQuorum TestAColdStartIsVerifiedAtTheAgreedTime TestALiarInAColdStartIsOutvoted", "nts/ke TestProvisionalCertificates"),
 	scene.Proved("T65", false, "the ends of eras", "proto/kalman TestEraRollover TestOffsetsAcrossTheEra", "proto TestDifferencesAcrossTheEraAreRight TestUnixNear"),
 	scene.Proved("T79", false, "access lists against a naive one, IPv4 in IPv6 included", "proto/server TestAccessList TestRangesAgreeWithPrefixes TestAccess"),
 	scene.Proved("T82", false, "another time daemon beside this one", "clock TestWatchNoticesAForeignStep TestWatchIgnoresForeignFrequencies", "daemon/observe TestAnAnsweringSocketIsNotTakenOver"),

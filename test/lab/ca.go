@@ -30,7 +30,7 @@ func NewAuthority(name string) (*Authority, error) {
 	}
 	template := template(name)
 	template.IsCA = true
-	template.NotAfter = template.NotAfter.AddDate(1, 0, 0) // rows play certificates that are valid in other months
+	template.NotBefore, template.NotAfter = template.NotBefore.AddDate(-15, 0, 0), template.NotAfter.AddDate(1, 0, 0) // rows play certificates of other times
 	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
