@@ -19,7 +19,6 @@ var provedRows = []scene.Row{
 		"proto/kalman TestForeignStep TestUnannouncedStepIsNoticed", "clock TestWatchNoticesAForeignStep TestWatchIgnoresLeapSeconds", "proto/client TestClockMovedInFlight"),
 	scene.Proved("T62", false, "suspends of hours", "proto/kalman TestSuspend", "proto/engine TestSuspendedMachineAsksAtOnce"),
 	scene.Proved("T65", false, "the ends of eras", "proto/kalman TestEraRollover TestOffsetsAcrossTheEra", "proto TestDifferencesAcrossTheEraAreRight TestUnixNear"),
-	scene.Proved("T79", false, "access lists against a naive one, IPv4 in IPv6 included", "proto/server TestAccessList TestRangesAgreeWithPrefixes TestAccess"),
 	scene.Proved("T82", false, "another time daemon beside this one", "clock TestWatchNoticesAForeignStep TestWatchIgnoresForeignFrequencies", "daemon/observe TestAnAnsweringSocketIsNotTakenOver"),
 	scene.Proved("T83", false, "what is left in the kernel after every kind of end",
 		"clock TestSystemIsLeftAloneOnceClosed TestSystemStatus TestSystemTakesOver TestSystemEndsASlewThatTheKernelHeldOnTo", "daemon TestKilledDuringASlew"),
