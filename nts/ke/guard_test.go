@@ -82,7 +82,9 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 	for name, in := range map[string]func(w *world, on *bool){
 		"handshake": func(w *world, on *bool) {
 			config := w.config.TLS().Clone()
-			config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, fault(*on) }
+			leaf := config.Certificates[0]
+			config.Certificates = nil
+			config.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &leaf, fault(*on) }
 			w.config.TLS = func() *tls.Config { return config }
 		},
 		"request": func(w *world, on *bool) {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/nts"
@@ -45,6 +46,10 @@ type ServerConfig struct {
 	// ConcurrentConnections bounds open connections, DefaultConnections if 0.
 	ConcurrentConnections int
 
+	// Handshakes bounds those that are computed at once; as many as there are
+	// processors if 0.
+	Handshakes int
+
 	// LongLivedConnections bounds those of them that pools keep open, a tenth
 	// of ConcurrentConnections if negative.
 	LongLivedConnections int
@@ -69,6 +74,9 @@ func NewServer(config ServerConfig) *Server {
 	if config.ConcurrentConnections <= 0 {
 		config.ConcurrentConnections = DefaultConnections
 	}
+	if config.Handshakes <= 0 {
+		config.Handshakes = runtime.GOMAXPROCS(0)
+	}
 	if config.LongLivedConnections < 0 {
 		config.LongLivedConnections = config.ConcurrentConnections / 10
 	}
@@ -89,8 +97,12 @@ func NewServer(config ServerConfig) *Server {
 // returns an error only if the listener was closed by somebody else.
 func (s *Server) Serve(ctx context.Context) error {
 	shed := func(from netip.AddrPort) { s.config.Outcome(Outcome{Kind: Shed, Remote: from}) }
+	door := NewFair(s.config.Listener, s.config.ConcurrentConnections, shed)
+	// Who waits longer has no time left for the exchange.
+	door.Turns = NewTurns(s.config.Handshakes, s.config.Timeout/2)
 	front := Front{
-		Listener: NewFair(s.config.Listener, s.config.ConcurrentConnections, shed),
+		Listener: door,
+		Turns:    door.Turns,
 		TLS:      s.config.TLS,
 		Timeout:  s.config.Timeout,
 		// Clients wait while all places are taken. The listener sees to it that

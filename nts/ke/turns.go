@@ -173,7 +173,8 @@ func (t *turn) Write(b []byte) (int, error) {
 
 // inTurn makes handshakes with config wait for their turn: when the client's
 // first message has been read, and again before the signature, in case that the
-// client was asked for another first message in between.
+// client was asked for another first message in between. They take the place of
+// the configuration's GetConfigForClient.
 func inTurn(config *tls.Config) {
 	take := func(hello *tls.ClientHelloInfo) error {
 		if t, ok := hello.Conn.(*turn); ok {

@@ -305,10 +305,10 @@ func costly(t *testing.T, cost, patience time.Duration, change ...func(*tls.Conf
 	return n, ca, turns, outcomes
 }
 
-// shake makes a handshake over a connection and waits for the answer.
+// shake makes a handshake and a request over a connection and waits for the answer.
 func shake(conn net.Conn, ca *testcert.CA) error {
 	c := tls.Client(conn, &tls.Config{RootCAs: ca.Pool(), ServerName: "192.0.2.1", NextProtos: []string{"ntske/1"}})
-	_, err := c.Write([]byte{0})
+	_, err := c.Write(fromHex(ordinary + eom))
 	if err == nil {
 		_, err = io.ReadAll(c)
 	}

@@ -23,6 +23,7 @@ var exchangeRows = []scene.Row{
 	{ID: "T18", P0: true, What: "slow clients at every stage of a key exchange", Prove: slowloris},
 	{ID: "T19", P0: true, What: "clients with no or another application protocol, and with older TLS", Prove: wrongTLS},
 	{ID: "T23", P0: true, What: "requests against every rule of RFC 8915", Prove: badRequests},
+	{ID: "CROWD", Alone: true, What: "handshakes that are begun again and again from one network, with a server that has a tenth of a processor", Prove: handshakeCrowd},
 	{ID: "T55", What: "floods of empty records, key updates, single octets and garbage after the handshake", Prove: hostileTLSClient},
 }
 
