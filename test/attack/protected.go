@@ -215,6 +215,8 @@ func misplacedFields(t *scene.Trial) {
 		"inner length 2":          {Cookies: [][]byte{cookie}, Inner: scene.Field(0x7777, 2, make([]byte, 28))},
 		"inner length 5":          {Cookies: [][]byte{cookie}, Inner: scene.Field(0x7777, 5, make([]byte, 28))},
 		"inner length too long":   {Cookies: [][]byte{cookie}, Inner: scene.Field(0x7777, 64, make([]byte, 28))},
+		"inner lengths 6 and 26":  {Cookies: [][]byte{cookie}, Inner: slices.Concat(scene.Field(0x7777, 6, make([]byte, 2)), scene.Field(0x7777, 26, make([]byte, 22)))},
+		"a field of 8 octets":     {Cookies: [][]byte{cookie}, Clear: scene.Field(0x7777, 8, make([]byte, 4))},
 	}
 	for name, p := range parts {
 		replies, err := s.Volley([][]byte{session.Request(p)})

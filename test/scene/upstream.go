@@ -210,8 +210,12 @@ func (a *Asked) UniqueID() []byte {
 	return nil
 }
 
-// Seal protects a reply that was made up: a header and fields, and what is encrypted.
+// Seal protects a reply that was made up: a header and fields, and what is encrypted. There is none to a request without
+// keys, such as that of a client that took a forged cookie for one of its own.
 func (a *Asked) Seal(packet, inner []byte) []byte {
+	if a.S2C == nil {
+		return nil
+	}
 	out, err := aead.AppendField(packet, a.S2C, Random(16), inner)
 	if err != nil {
 		return nil
