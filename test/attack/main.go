@@ -46,5 +46,5 @@ func main() {
 // rows are all rows.
 func rows() []scene.Row {
 	return slices.Concat(serverRows, protectedRows, clientRows, implausibleRows, kissRows, exchangeRows, hostileRows, localRows, limitRows, floodRows, storeRows, outageRows,
-		timeRows, votingRows, accessRows, networkRows, nameRows, poolRows, provedRows, suiteRows, sandboxRows, busyRows, keyFileRows)
+		timeRows, votingRows, accessRows, besideRows, networkRows, nameRows, poolRows, provedRows, suiteRows, sandboxRows, busyRows, keyFileRows)
 }

@@ -19,7 +19,6 @@ var provedRows = []scene.Row{
 		"proto/kalman TestForeignStep TestUnannouncedStepIsNoticed", "clock TestWatchNoticesAForeignStep TestWatchIgnoresLeapSeconds", "proto/client TestClockMovedInFlight"),
 	scene.Proved("T62", false, "suspends of hours", "proto/kalman TestSuspend", "proto/engine TestSuspendedMachineAsksAtOnce"),
 	scene.Proved("T65", false, "the ends of eras", "proto/kalman TestEraRollover TestOffsetsAcrossTheEra", "proto TestDifferencesAcrossTheEraAreRight TestUnixNear"),
-	scene.Proved("T82", false, "another time daemon beside this one", "clock TestWatchNoticesAForeignStep TestWatchIgnoresForeignFrequencies", "daemon/observe TestAnAnsweringSocketIsNotTakenOver"),
 	scene.Proved("T83", false, "what is left in the kernel after every kind of end",
 		"clock TestSystemIsLeftAloneOnceClosed TestSystemStatus TestSystemTakesOver TestSystemEndsASlewThatTheKernelHeldOnTo", "daemon TestKilledDuringASlew"),
 	scene.Later("T66", "a receiver whose weeks have rolled over", "reference clocks bring this row"),

@@ -144,7 +144,8 @@ type State struct {
 		AccumulatedSteps float64 `json:"accumulated_steps"`
 	} `json:"system"`
 	Servers []struct {
-		Stats map[string]uint64 `json:"stats"`
+		Address string            `json:"address"`
+		Stats   map[string]uint64 `json:"stats"`
 	} `json:"servers"`
 	Own struct {
 		Synchronised bool     `json:"synchronised"`
