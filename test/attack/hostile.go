@@ -147,6 +147,8 @@ func wrongCookies(t *scene.Trial) {
 		servers = append(servers, hostileServer{name: name, handle: scene.Says(m), good: good})
 	}
 	add("cookies of 100 octets", true, message(protocols, aeads, cookies(8, 100), end))
+	add("cookies of 1,024 octets", true, message(protocols, aeads, cookies(8, 1024), end))
+	add("cookies of 1,025 octets", false, message(protocols, aeads, cookies(8, 1025), end))
 	add("100 cookies", true, message(protocols, aeads, cookies(100, 100), end))
 	add("no cookie", false, message(protocols, aeads, end))
 	add("empty cookies", false, message(protocols, aeads, cookies(8, 0), end))
@@ -171,7 +173,7 @@ func wrongCookies(t *scene.Trial) {
 	if m > 100<<20 {
 		t.Fatal("%d octets of memory", m)
 	}
-	t.Saw("%d servers, two usable, memory %d MiB", len(servers), m>>20)
+	t.Saw("%d servers, three usable, memory %d MiB", len(servers), m>>20)
 }
 
 func wrongAnswers(t *scene.Trial) {

@@ -42,8 +42,8 @@ var guards = []guard{
 		"if pad4(n)+pad4(c) > len(body) {", "if n+c > len(body) {"}}, []string{proto, sealing, server, client}, "T08"},
 	{"placeholder cap", []edit{{"proto/server/protected.go",
 		"min(1+m.placeholders+hidden, maxCookies)", "1+m.placeholders+hidden"}}, []string{server}, "T07"},
-	{"size of cookies", []edit{{"proto/client/association.go",
-		"return len(c) > 0 && len(c) <= maxCookieLen", "return len(c) >= 0"}}, []string{client, engine}, "T21"},
+	{"size of cookies", []edit{{"proto/client/association.go", "return len(c) > 0 && len(c) <= maxCookieLen", "return len(c) >= 0"},
+		{"nts/response.go", "if len(r.Body) == 0 || len(r.Body) > MaxCookie {", "if len(r.Body) == 0 && len(r.Body) > MaxCookie {"}}, []string{client, engine, nts}, "T21"},
 	{"response no longer than the request: placeholders", []edit{{"proto/server/request.go",
 		"if f.Type == proto.FieldCookiePlaceholder && len(f.Value) == length {", "if f.Type == proto.FieldCookiePlaceholder && length > 0 {"}}, []string{server}, "T05|T07"},
 	{"response no longer than the request: padding", []edit{
