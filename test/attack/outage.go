@@ -18,6 +18,10 @@ var outageRows = []scene.Row{
 		"proto/engine TestEverythingIsDown TestForgedNAKs TestNAKsBesideAnswersCauseNoKeyExchange TestNTSHoldsEightCookies TestRFC8915Section5_7SessionsAreResumed TestResumedSessionsThatAreOfNoUse", "daemon TestSIGKILLReusesNoCookie"),
 	scene.Row{ID: "T52", What: "key exchanges that fail in every way for days: how often are they tried? (three retries played, the days in tests)", Prove: exchangesFail}.Also(
 		"proto/engine TestKeyExchangeBacksOff TestKeyRetryIntervals TestOneBackOffPerKeyExchangeServer TestRetryIntervalIsResetByUse TestKeysThatNeverProveGoodBackOffAsOne"),
+	scene.Row{ID: "T53", What: "certificates that expire, are replaced, or become unreadable, of a server and of a pool", Prove: renewals}.Also(
+		"nts/ke TestCertificateFailures TestCertificateOfTheMoment TestKeyPairMistakes TestServerCertificateWarnings"),
+	scene.Row{ID: "T58", What: "pool members that are not there, never answer, or die", Prove: deadMembers}.Also(
+		"proto/engine TestPoolReplacesTheDead TestPoolKeepsCountOfDistinctServers TestSmallPoolStillReplacesItsMembers"),
 	scene.Row{ID: "T63", What: "machines without a clock, certificates that are not valid yet, and liars at that moment", Prove: coldStarts}.Also(
 		"proto/engine TestBoundedColdStart TestStrictColdStart TestAColdStartNeedsAQuorum TestAColdStartIsVerifiedAtTheAgreedTime TestALiarInAColdStartIsOutvoted", "nts/ke TestProvisionalCertificates"),
 }

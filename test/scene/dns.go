@@ -19,6 +19,7 @@ import (
 // DNS is what a hostile name server says about one name.
 type DNS struct {
 	Addrs   []netip.Addr
+	Rotate  bool // each answer begins with another address
 	Code    dnsmessage.RCode
 	Alias   string // a CNAME instead of addresses
 	Delay   time.Duration
@@ -131,6 +132,7 @@ func (s *NameServer) answer(query []byte) []byte {
 	}
 	s.mu.Lock()
 	s.queries++
+	turn := s.queries
 	said, known := s.zone[strings.ToLower(strings.TrimSuffix(question.Name.String(), "."))]
 	s.mu.Unlock()
 	time.Sleep(said.Delay)
@@ -151,7 +153,11 @@ func (s *NameServer) answer(query []byte) []byte {
 		name, nameErr := dnsmessage.NewName(said.Alias + ".")
 		err = errors.Join(err, nameErr, b.CNAMEResource(resource, dnsmessage.CNAMEResource{CNAME: name}))
 	}
-	for _, a := range said.Addrs {
+	for i := range said.Addrs {
+		if said.Rotate {
+			i = (i + turn) % len(said.Addrs)
+		}
+		a := said.Addrs[i]
 		if question.Type == dnsmessage.TypeA && a.Is4() {
 			err = errors.Join(err, b.AResource(resource, dnsmessage.AResource{A: a.As4()}))
 		}
