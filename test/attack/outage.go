@@ -4,8 +4,10 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/proto"
@@ -71,9 +73,14 @@ func exchangeDown(t *scene.Trial) {
 	t.Control("the client has keys and measures with them")
 	stop()
 	var asked visits
-	stop = t.Listens(h, exchangeAddr, func(c net.Conn) { asked.note(); c.Close() })
-	nak := func(a *scene.Asked) []byte { return append(a.Kiss("NTSN", 4), a.UniqueID()...) }
-	u.Script(func(a *scene.Asked) [][]byte { return [][]byte{nak(a), a.Reply} })
+	var requests atomic.Int64 // before the first visit
+	stop = t.Listens(h, exchangeAddr, func(c net.Conn) {
+		requests.CompareAndSwap(0, int64(len(u.Requests())))
+		asked.note()
+		c.Close()
+	})
+	nak := func(a *scene.Asked) { refuse(d, u, append(a.Kiss("NTSN", 4), a.UniqueID()...), a.From) }
+	u.Script(func(a *scene.Asked) [][]byte { nak(a); return nil })
 	before = t.Samples(d, 0, before.Taken(), 3, 30*time.Second)
 	if n := len(asked.all()); n > 0 || before.Cookies == nil || *before.Cookies < 7 {
 		t.Fatal("%d key exchanges, cookies %v, although every reply brings a cookie", n, before.Cookies)
@@ -81,7 +88,8 @@ func exchangeDown(t *scene.Trial) {
 	// Replies without cookies use up what there is.
 	first := len(u.Requests())
 	u.Script(func(a *scene.Asked) [][]byte {
-		return [][]byte{nak(a), a.Seal(append(slices.Clone(a.Reply[:proto.HeaderLen]), a.UniqueID()...), nil)}
+		nak(a)
+		return [][]byte{a.Seal(append(slices.Clone(a.Reply[:proto.HeaderLen]), a.UniqueID()...), nil)}
 	})
 	last := t.Samples(d, 0, before.Taken(), 7, 30*time.Second)
 	if last.ID != before.ID {
@@ -96,6 +104,9 @@ func exchangeDown(t *scene.Trial) {
 		t.Fatal("%d requests were made with the eight cookies of a key exchange", len(used))
 	}
 	t.Check(spaced(asked.all()))
+	if left := first + len(used) - int(requests.Load()); left > 0 {
+		t.Fatal("keys were asked for when there were %d cookies left", left)
+	}
 	// The key exchange is back.
 	stop()
 	u.Script(nil)
@@ -127,6 +138,19 @@ func exchangeDown(t *scene.Trial) {
 	near(t, d)
 	t.Saw("without a key exchange nothing suffers while cookies come with replies; then %d requests with the last ones, no cookie twice, no plain request, retries after %.0f and %.0f s, and by itself all is well again",
 		len(used), tried[1].Sub(tried[0]).Seconds(), tried[2].Sub(tried[1]).Seconds())
+}
+
+// refuse sends a client what it is to drop, and returns when it has.
+func refuse(d *scene.Daemon, u *scene.Upstream, forgery []byte, to netip.AddrPort) {
+	before, _, err := d.Source(0)
+	u.Send(forgery, to)
+	for range 30 {
+		now, _, nowErr := d.Source(0)
+		if err != nil || nowErr != nil || now.Refused() > before.Refused() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 func exchangesFail(t *scene.Trial) {

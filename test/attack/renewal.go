@@ -143,7 +143,7 @@ func renewals(t *scene.Trial) {
 	}
 
 	// A certificate that is soon over.
-	const short = 6 * time.Second
+	const short = 8 * time.Second
 	expires := time.Now().Add(short)
 	server.renew(short)
 	t.Session(h, exchangeAddr, "server.test")
