@@ -43,6 +43,27 @@ func TestCertificatesAreJudgedByTheClockThatIsSteered(t *testing.T) {
 	}
 }
 
+// stopped is a clock that cannot be read.
+type stopped struct{ clock.Clock }
+
+func (stopped) Now() (proto.Timestamp, error) { return 0, errors.New("it stands still") }
+
+func TestCalendarIsThatOfTheClock(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	for _, ahead := range []time.Duration{-50 * year, -time.Hour, 0, 60 * year} {
+		own, err := clock.NewSoftware(clock.SoftwareOptions{Offset: proto.FromStd(ahead)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := calendar(own)(); time.Since(got.Add(-ahead)).Abs() > time.Minute {
+			t.Errorf("%v ahead: %v", ahead, got)
+		}
+	}
+	if got := calendar(stopped{})(); time.Since(got).Abs() > time.Minute {
+		t.Errorf("a clock that cannot be read shows %v", got)
+	}
+}
+
 // RFC 8915 section 4.1.3: Errors 0 and 1 are not to be met with the same request
 // again, Error 2 may be. The engine has to know which it was.
 func TestExchangeFailureTellsTheErrorsApart(t *testing.T) {

@@ -139,6 +139,8 @@ var guards = []guard{
 	{"one back-off for a key exchange server", []edit{{"proto/engine/keying.go",
 		"max(k.backoff.ready(), k.ke.ready(k.backoff.well()), k.pace())", "max(k.backoff.ready(), k.pace())"}}, []string{engine}, "T52"},
 	{"a quorum vouches for a cold start", []edit{{"proto/engine/coldstart.go", "if a.Step == 0 && a.Slew == 0 {", "if a.Step == 0 || a.Slew == 0 {"}}, []string{engine}, "T63"},
+	{"certificates are judged by the clock that is steered", []edit{{"daemon/keyexchange.go",
+		"at, err := c.Now()\n\t\tif err != nil {", "at, err := c.Now()\n\t\tif err != nil || at != 0 {"}}, []string{daemon}, "T63"},
 	{"dead members of a pool are replaced", []edit{{"proto/engine/pool.go",
 		"if l != nil && !l.assoc.Unreachable() {", "if l != nil {"}}, []string{engine}, "T58"},
 	{"a key belongs to its certificate", []edit{{"nts/ke/certs.go",
