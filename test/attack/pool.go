@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -174,12 +175,17 @@ func maliciousSource(t *scene.Trial) {
 		asked.Load(), len(answers), good, refused, strange)
 }
 
+// poolClient is the client's end of TLS with the pool.
+func poolClient(t *scene.Trial, c net.Conn) *tls.Conn {
+	return tls.Client(c, &tls.Config{RootCAs: t.Roots, ServerName: "pool.test", NextProtos: []string{nts.ALPN}})
+}
+
 // ofRFC8915 has a client look at every record that the pool gives it: none may be of a type that RFC 8915 does not know, none
 // a cookie that the hostile source made, and there are at most eight.
 func ofRFC8915(t *scene.Trial, h *lab.Host, kind int) {
 	raw, err := t.Connect(h, poolAddr)
 	t.Check(err)
-	c := tls.Client(raw, &tls.Config{RootCAs: t.Roots, ServerName: "pool.test", NextProtos: []string{nts.ALPN}})
+	c := poolClient(t, raw)
 	defer c.Close()
 	t.Check(c.SetDeadline(time.Now().Add(10 * time.Second)))
 	_, err = c.Write(message(protocols, aeads, end))

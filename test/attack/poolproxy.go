@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/tls"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -131,6 +130,14 @@ func (b *balanced) next(name string, n int) []entry {
 	return all
 }
 
+// through is an honest client behind the balancer.
+func (b *balanced) through(client string) (*scene.Session, error) {
+	return b.t.KeyExchangeThrough(b.h, balancer, poolAddr, "pool.test", func(c net.Conn) error {
+		_, err := c.Write(passedOn(client))
+		return err
+	})
+}
+
 // begun is a connection from an address that begins with some octets, each piece sent by itself.
 func (b *balanced) begun(from string, pieces ...[]byte) net.Conn {
 	c, err := b.t.ConnectFrom(b.h, from, poolAddr)
@@ -147,7 +154,7 @@ func (b *balanced) begun(from string, pieces ...[]byte) net.Conn {
 // ask asks for keys over a connection, whatever it began with, and returns the answer: nothing if there is no handshake.
 func (b *balanced) ask(c net.Conn, request []byte) []byte {
 	defer c.Close()
-	over := tls.Client(c, &tls.Config{RootCAs: b.t.Roots, ServerName: "pool.test", NextProtos: []string{nts.ALPN}})
+	over := poolClient(b.t, c)
 	if _, err := over.Write(request); err != nil {
 		return nil
 	}
@@ -189,10 +196,7 @@ func (b *balanced) try(p passage, c net.Conn, request []byte) {
 
 func proxyHeaders(t *scene.Trial) {
 	b := balance(t)
-	s, err := t.KeyExchangeThrough(b.h, balancer, poolAddr, "pool.test", func(c net.Conn) error {
-		_, err := c.Write(passedOn(nobody))
-		return err
-	})
+	s, err := b.through(nobody)
 	t.Check(err)
 	if a := useKeys(t, b.h, s); !a.Authentic {
 		t.Fatal("keys that do not work, behind the balancer")
@@ -216,13 +220,7 @@ func proxyHeaders(t *scene.Trial) {
 		t.Fatal("%v of processor time", spent)
 	}
 	held, grown := b.crowd(memory)
-	t.Eventually(10*time.Second, func() error {
-		_, err := t.KeyExchangeThrough(b.h, balancer, poolAddr, "pool.test", func(c net.Conn) error {
-			_, err := c.Write(passedOn(another))
-			return err
-		})
-		return err
-	})
+	t.Eventually(10*time.Second, func() error { _, err := b.through(another); return err })
 	t.Alive(b.p)
 	t.Saw("%d headers passed clients on as they say; %d others got nothing, and neither did %d that were cut off or dribbled, with %v of processor time in all; "+
 		"limits and families are those of the client in the header; of 3,000 headers without an end %d were waited for at once (%+d MiB), while who came directly got keys",
@@ -356,10 +354,7 @@ func (b *balanced) sixthFamily() {
 	asked := 0
 	b.t.Eventually(20*time.Second, func() error {
 		asked++
-		s, err := b.t.KeyExchangeThrough(b.h, balancer, poolAddr, "pool.test", func(c net.Conn) error {
-			_, err := c.Write(passedOn(sixth))
-			return err
-		})
+		s, err := b.through(sixth)
 		if err == nil && s.Server != "third.test" {
 			return lab.Final{Err: fmt.Errorf("a client of IPv6 is sent to %s", s.Server)}
 		}
