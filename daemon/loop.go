@@ -35,7 +35,7 @@ type loop struct {
 	observe   func(engine.Status, proto.Now)
 	save      func(engine.State) error
 	slewing   func(base float64) // before a slew begins
-	keep      func([]engine.Session)
+	keep      func([]engine.Session) // nil keeps nothing
 	tape      *tape // nil records nothing
 
 	queue   []engine.Event // answers to actions, handled after all actions of the event before

@@ -57,6 +57,7 @@ func Measure(ctx context.Context, cfg *config.Config, log *slog.Logger, progress
 	engineConfig.Discipline.SingleStep = boundless
 	engineConfig.Discipline.StartupStep = boundless
 	engineConfig.Discipline.AccumulatedSteps = 0
+	engineConfig.KeepSessions = false // they are the daemon's to keep
 	l, err := newLoop(loop{
 		clock: own, now: func() (proto.Now, error) { return clock.Read(own) }, log: log,
 		lookup: netio.Resolver{Proxies: proxies}.Lookup, locate: locator(systemResolvers), exchange: exchanger(&held, proxies, own), proxies: proxies,

@@ -46,7 +46,9 @@ func (l *loop) perform(ctx context.Context, a engine.Action) error {
 			l.log.Warn("could not save the clock's state", "code", "state-not-saved", "error", err)
 		}
 	case engine.Keep:
-		l.keep(a.Sessions)
+		if l.keep != nil {
+			l.keep(a.Sessions)
+		}
 	case engine.Report:
 		l.report(&a.Incident)
 	case engine.Halt:
