@@ -34,9 +34,9 @@ type loop struct {
 	publish   func(engine.Snapshot)
 	observe   func(engine.Status, proto.Now)
 	save      func(engine.State) error
-	slewing   func(base float64) // before a slew begins
+	slewing   func(base float64)     // before a slew begins
 	keep      func([]engine.Session) // nil keeps nothing
-	tape      *tape // nil records nothing
+	tape      *tape                  // nil records nothing
 
 	queue   []engine.Event // answers to actions, handled after all actions of the event before
 	actions []engine.Action
