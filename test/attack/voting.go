@@ -72,6 +72,19 @@ func (v *voter) off(ahead time.Duration) error {
 	return nil
 }
 
+// truthful reports a clock that is further off than the client says itself, half its root delay and its root dispersion, by
+// more than a busy machine explains, or than the smallest of lies would make it.
+func (v *voter) truthful() error {
+	a, err := scene.Ask(v.Host, v.serves)
+	if err != nil || a.Delay > 20*time.Millisecond {
+		return nil //nolint:nilerr // a busy machine: no comparison
+	}
+	if off := a.Offset.Abs(); off > 50*time.Millisecond || off > a.Root+a.Delay/2+time.Millisecond {
+		return fmt.Errorf("the clock of %s is %v off, and it says at most %v (%v on the way)", v.Name, a.Offset, a.Root, a.Delay)
+	}
+	return nil
+}
+
 // unstepped reports a clock that was ever stepped by more than what a first correction on this machine takes.
 func (v *voter) unstepped() error {
 	s, err := v.State()
