@@ -93,6 +93,7 @@ type Server struct {
 	Steps      []Step     `json:"steps,omitempty"`   // of its offset
 	Clock      *Clock     `json:"clock,omitempty"`   // its own oscillator; perfect when missing
 	Glitch     *Glitch    `json:"glitch,omitempty"`  // wrong stamps now and then
+	Lie        *Lie       `json:"lie,omitempty"`     // it begins to lie, in words that excuse it
 	Dead       []Interval `json:"dead,omitempty"`    // it does not answer
 	Stuck      []Interval `json:"stuck,omitempty"`   // its clock stands still
 	Kiss       string     `json:"kiss,omitempty"`    // it answers with this kiss code …
@@ -108,6 +109,11 @@ type Server struct {
 
 // Glitch adds ±size to both stamps of an answer with probability p.
 type Glitch struct{ P, Size float64 }
+
+// Lie is a clock that runs away from a moment on, at a rate in s/s, until it is
+// this far off, with noise on every answer. The server claims as much root
+// dispersion as it lies, so that its word covers the truth.
+type Lie struct{ From, Rate, Most, Noise float64 }
 
 // Link is one direction of a path.
 type Link struct {

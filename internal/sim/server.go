@@ -59,11 +59,16 @@ func (s *responder) answer(t float64, request []byte) []byte {
 			o -= g.Size
 		}
 	}
+	dispersion := m.Dispersion
+	if l := m.Lie; l != nil && t > l.From {
+		lie := min(float64(l.Rate*(t-l.From)), l.Most)
+		o, dispersion = o+lie+float64(l.Noise*s.rng.normal()), max(dispersion, lie)
+	}
 	at := s.epoch.Add(proto.FromSeconds(t)).Add(proto.FromSeconds(o))
 	h := proto.Header{
 		Leap: s.announces(), Version: q.Version, Mode: proto.ModeServer, Stratum: max(m.Stratum, 1),
 		Poll: q.Poll, Precision: -23, RefID: proto.RefIDText("SIM"),
-		RootDelay: proto.ToShort(proto.FromSeconds(m.RootDelay)), RootDispersion: proto.ToShort(proto.FromSeconds(m.Dispersion)),
+		RootDelay: proto.ToShort(proto.FromSeconds(m.RootDelay)), RootDispersion: proto.ToShort(proto.FromSeconds(dispersion)),
 		Reference: at.Add(-proto.Second), Origin: q.Transmit, Receive: at, Transmit: at,
 	}
 	if m.Follows {

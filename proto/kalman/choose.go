@@ -6,8 +6,18 @@ import "slices"
 // any common origin.
 type interval struct {
 	low, high float64
+	claimed   float64 // so much of it, at either end, is the error that the server claims for itself
 	votes     bool
 	incumbent bool // it was selected before
+}
+
+// touches reports whether two intervals have a point in common.
+func (v interval) touches(o interval) bool { return v.low <= o.high && v.high >= o.low }
+
+// measured is the interval without the error that the server claims.
+func (v interval) measured() interval {
+	v.low, v.high = v.low+v.claimed, v.high-v.claimed
+	return v
 }
 
 // choose finds the largest group of voting intervals that have a point in
@@ -66,7 +76,24 @@ func choose(all []interval) (agreeing int, common interval, chosen []bool) {
 		return 0, common, chosen
 	}
 	for i, v := range all {
-		chosen[i] = v.low <= common.high && v.high >= common.low
+		chosen[i] = v.touches(common)
 	}
 	return agreeing, common, chosen
+}
+
+// useful are those of the chosen intervals that touch the common part by what
+// was measured of them. Whoever claims a large error for itself agrees with
+// everybody, wherever it is; so it may agree, but not lead. Where the common part
+// lies in what is claimed alone, as between two rough servers, all are of use.
+func useful(all []interval, common interval, chosen []bool) []bool {
+	use := make([]bool, len(chosen))
+	for i, v := range all {
+		use[i] = chosen[i] && v.measured().touches(common)
+	}
+	for i, v := range all {
+		if use[i] && v.votes {
+			return use
+		}
+	}
+	return chosen
 }

@@ -9,7 +9,7 @@ import (
 
 func TestChoose(t *testing.T) {
 	v := func(low, high float64) interval { return interval{low: low, high: high, votes: true} }
-	old := func(low, high float64) interval { return interval{low, high, true, true} }
+	old := func(low, high float64) interval { return interval{low: low, high: high, votes: true, incumbent: true} }
 	mute := func(low, high float64) interval { return interval{low: low, high: high} }
 	tests := []struct {
 		name     string
@@ -44,7 +44,7 @@ func TestChooseIsTheLargestGroup(t *testing.T) {
 		all := make([]interval, rapid.IntRange(0, 12).Draw(t, "n"))
 		for i := range all {
 			low := float64(rapid.IntRange(-10, 10).Draw(t, "low"))
-			all[i] = interval{low, low + float64(rapid.IntRange(0, 8).Draw(t, "width")), rapid.Bool().Draw(t, "votes"), rapid.Bool().Draw(t, "old")}
+			all[i] = interval{low: low, high: low + float64(rapid.IntRange(0, 8).Draw(t, "width")), votes: rapid.Bool().Draw(t, "votes"), incumbent: rapid.Bool().Draw(t, "old")}
 		}
 		want := 0
 		for _, e := range all {
@@ -73,4 +73,32 @@ func TestChooseIsTheLargestGroup(t *testing.T) {
 			t.Fatalf("%d intervals contain the common part, want %d", n, agreeing)
 		}
 	})
+}
+
+// Whoever is far off by what was measured and covers it by what it claims agrees
+// with the majority, and leads nobody.
+func TestUsefulIsWhatWasMeasuredToAgree(t *testing.T) {
+	v := func(low, high, claimed float64) interval {
+		return interval{low: low, high: high, claimed: claimed, votes: true}
+	}
+	mute := func(low, high float64) interval { return interval{low: low, high: high} }
+	for _, tt := range []struct {
+		name   string
+		all    []interval
+		useful []bool
+	}{
+		{"nobody claims anything", []interval{v(0, 2, 0), v(1, 3, 0)}, []bool{true, true}},
+		{"a liar with an excuse", []interval{v(0, 2, 0), v(1, 3, 0), v(-9, 21, 14)}, []bool{true, true, false}},
+		{"a liar below", []interval{v(0, 2, 0), v(1, 3, 0), v(-21, 9, 14)}, []bool{true, true, false}},
+		{"a rough one that is right", []interval{v(0, 2, 0), v(1, 3, 0), v(-13, 17, 14)}, []bool{true, true, true}},
+		{"it touches", []interval{v(0, 2, 0), v(1, 3, 0), v(-12, 18, 14)}, []bool{true, true, true}},
+		{"rough ones that meet in their claims", []interval{v(-31, 31, 30), v(29, 91, 30)}, []bool{true, true}},
+		{"and a mute one between them", []interval{v(-31, 31, 30), v(29, 91, 30), mute(29, 31)}, []bool{true, true, true}},
+		{"a liar without one", []interval{v(0, 2, 0), v(1, 3, 0), v(9, 21, 0)}, []bool{true, true, false}},
+	} {
+		_, common, chosen := choose(tt.all)
+		if got := useful(tt.all, common, chosen); !slices.Equal(got, tt.useful) {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.useful)
+		}
+	}
 }

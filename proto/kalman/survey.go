@@ -26,13 +26,14 @@ func (d *Discipline) survey() {
 			continue
 		}
 		r := s.radius(&d.set, sigma) + s.distance
-		all[i] = interval{middle - r, middle + r, s.cfg.Voting, before[i] == Selected}
+		all[i] = interval{middle - r, middle + r, s.distance, s.cfg.Voting, before[i] == Selected}
 		if s.cfg.Voting {
 			voters++
 		}
 	}
 	voters = d.franchise(all, voters)
-	agreeing, _, chosen := choose(all)
+	agreeing, common, chosen := choose(all)
+	use := useful(all, common, chosen)
 	had := d.majority
 	d.agreeing = d.supporters(chosen)
 	d.majority = d.agreeing >= d.set.MinimumAgreeing && 2*agreeing > voters
@@ -41,7 +42,7 @@ func (d *Discipline) survey() {
 	for i, s := range d.sources {
 		switch {
 		case s.state != NoMajority || !d.majority:
-		case chosen[i]:
+		case use[i]:
 			s.state = Selected
 			if !all[i].incumbent {
 				fresh = append(fresh, s)
@@ -50,8 +51,12 @@ func (d *Discipline) survey() {
 			s.state = Falseticker
 			d.expel(s)
 			expelled = expelled || all[i].incumbent
+			text := "it disagrees with the majority and is not used"
+			if chosen[i] {
+				text = "it agrees with the majority only by the error that it claims for itself, and is not used"
+			}
 			if before[i] != Falseticker {
-				d.note(Note{Code: "source-falseticker", Source: s.id, Text: "it disagrees with the majority and is not used"})
+				d.note(Note{Code: "source-falseticker", Source: s.id, Text: text})
 			}
 		}
 	}

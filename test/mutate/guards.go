@@ -145,5 +145,7 @@ var guards = []guard{
 		"if l != nil && !l.assoc.Unreachable() {", "if l != nil {"}}, []string{engine}, "T58"},
 	{"a key belongs to its certificate", []edit{{"nts/ke/certs.go",
 		"if !samePublicKey(c.PublicKey, key.Public()) {", "if len(chain) == 0 && !samePublicKey(c.PublicKey, key.Public()) {"}}, []string{ke}, "T53"},
+	{"who claims a large error leads nobody", []edit{{"proto/kalman/choose.go",
+		"use[i] = chosen[i] && v.measured().touches(common)", "use[i] = chosen[i] && v.touches(common)"}}, []string{kalman, "./internal/sim"}, ""},
 	{"minority of liars", []edit{{"proto/kalman/survey.go", "2*agreeing > voters", "2*agreeing > 0"}}, []string{kalman}, "T27"},
 }
