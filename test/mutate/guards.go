@@ -100,7 +100,7 @@ var guards = []guard{
 	{"no time before the program was made", []edit{{"proto/engine/panic.go",
 		"if floor.IsZero() || step == 0 || to.Sub(floor) >= 0 {", "if !floor.IsZero() || step == 0 || to.Sub(floor) >= 0 {"}}, []string{engine}, "T29"},
 	{"keys go with the algorithm that was offered", []edit{{"nts/ke/client.go",
-		"if !slices.Contains(req.Algorithms, a.Algorithm) || !a.Algorithm.Supported() {", "if !slices.Contains(req.Algorithms, a.Algorithm) && !a.Algorithm.Supported() {"}}, []string{ke}, "T22"},
+		"if !slices.Contains(req.Algorithms, a.Algorithm) || !a.Algorithm.Supported() {", "if !slices.Contains(req.Algorithms, a.Algorithm) && !a.Algorithm.Supported() {"}}, []string{ke}, ""},
 	{"a key set is whole", []edit{{"proto/cookie/file.go", "case len(raw) != keyLen*int(n):", "case len(raw) < keyLen*int(n):"}}, []string{"./proto/cookie"}, "T81"},
 	{"a panic ends one connection", []edit{{"nts/ke/guard.go", "if fault := recover(); fault != nil {", "if fault := any(nil); fault != nil {"}}, []string{ke, pool}, ""},
 	{"place of a kept connection after a panic", []edit{{"nts/ke/server.go", "defer func() {\n\t\tif kept {", "defer func() {\n\t\tif kept && ctx.Err() != nil {"}}, []string{ke}, ""},
