@@ -2,8 +2,10 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/ntpd-go/ntpd-go/proto"
 	"github.com/ntpd-go/ntpd-go/proto/kalman"
 )
 
@@ -16,14 +18,16 @@ import (
 //     than now, from a bound on: when this program was made, or when the state
 //     was last saved, whichever is later. All else about it must be right.
 //   - Nothing that such a source says is believed before a quorum of sources
-//     agrees.
+//     agrees. All whose keys one key exchange server gave are one: it is his
+//     certificate that is in doubt, and he can name whom he likes.
 //   - The time on which they agree must be within the validity of the
 //     certificates of all that agree. Then the clock is set, once.
 //   - Sources that did not take part and whose certificates are not valid at
 //     that time exchange keys anew.
 //
 // Whoever holds the key of a certificate that expired after the bound can
-// still lie, as far back as that; with a quorum he needs several.
+// still lie, as far back as that; with a quorum he needs several, so that a
+// pool alone is none unless one source is enough.
 type proof struct {
 	provisional bool
 	from, to    time.Time // when the chain of certificates is valid
@@ -31,8 +35,12 @@ type proof struct {
 
 func (p *proof) covers(at time.Time) bool { return !at.Before(p.from) && !at.After(p.to) }
 
-// coldRetry is how long a correction waits that had no quorum.
-const coldRetry = 2 * time.Second
+const (
+	// coldRetry is how long a correction waits that had no quorum.
+	coldRetry = 2 * time.Second
+	// coldPatience is how long a quorum may take before its lack is worth a word.
+	coldPatience = time.Minute
+)
 
 // earliest is the bound of a cold start; zero where certificates must be valid
 // now.
@@ -62,6 +70,34 @@ func (e *Engine) proofOf(ev *KeysEstablished) proof {
 	return proof{provisional: ev.Provisional || wrong, from: ev.NotBefore, to: ev.NotAfter}
 }
 
+// quorum counts who agrees on a correction in a cold start. Certificates are
+// for names, so key exchange servers at different ports of one are one.
+type quorum struct {
+	slots      int      // of sources that exchange keys
+	agree      int      // servers
+	plain      int      // of them, those without keys
+	keyServers []string // names of those that gave the others' keys
+	configured []string // names of all that are asked for keys
+}
+
+// opinions is how many agree that do not hang on one certificate.
+func (q *quorum) opinions() int { return q.plain + len(q.keyServers) }
+
+// needed is how many opinions make a quorum: one of several never does.
+func (q *quorum) needed(minimum int) int { return max(minimum, min(len(q.configured), 2)) }
+
+func (q *quorum) reached(minimum int) bool {
+	return q.opinions() >= q.needed(minimum) && q.agree >= min(q.slots, 2)
+}
+
+// join adds a name to a list that does not have it.
+func join(names []string, name string) []string {
+	if slices.Contains(names, name) {
+		return names
+	}
+	return append(names, name)
+}
+
 // vouched reports whether a correction may be made: whether the sources that
 // agree on it are enough, and their certificates are valid then. Sources whose
 // certificates are not are given up.
@@ -70,28 +106,61 @@ func (e *Engine) vouched(a kalman.Adjustment) bool {
 		return true
 	}
 	at := e.now.Wall.Add(e.discipline.Estimate(e.now).Offset).TimeNear(eraStart)
-	agree, slots, provisional, contradicted := 0, 0, false, false
+	var q quorum
+	provisional, contradicted := false, false
 	e.slots(func(s *source, t *slot) {
 		if s.ke != nil {
-			slots++
+			q.slots++
+			q.configured = join(q.configured, s.ke.host)
 		}
-		if t.live == nil || e.discipline.Source(e.now, t.live.id).State != kalman.Selected {
+		l := t.live
+		if l == nil || e.discipline.Source(e.now, l.id).State != kalman.Selected {
 			return
 		}
-		agree++
+		q.agree++
+		if l.ke != nil {
+			q.keyServers = join(q.keyServers, l.ke.host)
+		} else {
+			q.plain++
+		}
 		if t.proof.provisional {
 			provisional = true
 			contradicted = contradicted || !t.proof.covers(at)
 		}
 	})
-	if !provisional {
+	switch {
+	case !provisional:
 		return true
-	}
-	if contradicted {
+	case contradicted:
 		e.disprove(at, true)
 		return false
+	case !q.reached(e.cfg.Discipline.MinimumAgreeing):
+		e.lacks(&q)
+		return false
 	}
-	return agree >= max(e.cfg.Discipline.MinimumAgreeing, min(slots, 2))
+	return true
+}
+
+// cold is what is remembered of a cold start that has no quorum.
+type cold struct {
+	since proto.Instant // a correction was first refused; 0 for never
+	told  bool
+}
+
+// lacks says once that there is no quorum, when there was time for one.
+func (e *Engine) lacks(q *quorum) {
+	if e.cold.since == 0 {
+		e.cold.since = e.now.Mono
+	}
+	if e.cold.told || e.now.Mono < e.cold.since.Add(coldPatience) {
+		return
+	}
+	e.cold.told = true
+	e.report(Incident{
+		Level: Warn, Code: "cold-start-no-quorum",
+		Text: fmt.Sprintf("the clock is not known, and %d of the %d that are needed agree on the time: servers whose keys come from one key exchange server count as one; "+
+			"set the clock, configure other sources, or ask for fewer (minimum-agreeing-sources)", q.opinions(), q.needed(e.cfg.Discipline.MinimumAgreeing)),
+	})
 }
 
 // prove ends the cold start at a clock that was set: what took part has been

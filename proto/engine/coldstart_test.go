@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -101,6 +102,109 @@ func TestAColdStartNeedsAQuorum(t *testing.T) {
 	w.run(2 * time.Hour)
 	if w.stepsMade() != 1 || w.wrong.Abs() > proto.Second/100 || !slices.Contains(w.codes(), stepNote) {
 		t.Errorf("two of three: off by %v after %d steps", w.wrong, w.stepsMade())
+	}
+}
+
+// coldPool makes the first source of a cold world a pool of so many servers,
+// with a certificate that was valid a hundred days ago: that of the key
+// exchange server, whose key somebody has. The servers say that it is then.
+func coldPool(t *testing.T, servers, others, minimum int) (*world, []*host) {
+	w, hosts := coldWorld(t, true, 1+others)
+	cfg := w.engine.cfg
+	cfg.Sources = slices.Clone(cfg.Sources)
+	cfg.Sources[0].Mode, cfg.Sources[0].Count = ModeNTSPool, servers
+	cfg.Discipline.MinimumAgreeing = minimum
+	w.engine = New(cfg, w.engine.saved, seed(1), w.now())
+	members := []*host{hosts[0]}
+	for i := range servers - 1 {
+		members = append(members, w.host(fmt.Sprintf("203.0.113.%d", i+1)))
+	}
+	for _, h := range members {
+		h.wrong = proto.FromStd(-100 * 24 * time.Hour)
+	}
+	inner, next := w.keys, 0
+	w.keys = func(a ExchangeKeys) Event {
+		ev, ok := inner(a).(KeysEstablished)
+		if !ok || a.Host != cfg.Sources[0].Host || a.Port != cfg.Sources[0].Port {
+			return inner(a)
+		}
+		if m := next % servers; m > 0 {
+			given := w.establish(a, members[m], fmt.Sprintf("203.0.113.%d", m))
+			ev.Server, ev.C2S, ev.S2C, ev.Cookies = given.Server, given.C2S, given.S2C, given.Cookies
+		}
+		next++
+		ev.NotAfter = ev.NotAfter.Add(-yearOf/2 - 60*24*time.Hour)
+		return ev
+	}
+	return w, members
+}
+
+// All servers of a pool hang on one certificate: whoever has its key when it has
+// long expired can name as many as a quorum takes, and is one opinion.
+func TestAColdStartCountsKeyExchangeServers(t *testing.T) {
+	w, _ := coldPool(t, 4, 0, 3)
+	w.run(2 * time.Hour)
+	if w.live() != 4 || w.stepsMade() != 0 {
+		t.Errorf("%d servers of one pool made %d steps", w.live(), w.stepsMade())
+	}
+	if n := w.count("cold-start-no-quorum"); n != 1 {
+		t.Errorf("said %d times that there is no quorum", n)
+	}
+}
+
+// Nor are they a quorum where fewer would do but others are asked as well, and
+// are silent.
+func TestAColdStartAwaitsTheOthers(t *testing.T) {
+	w, _ := coldPool(t, 4, 1, 1)
+	other := w.hosts[netip.MustParseAddrPort("192.0.2.2:123")]
+	other.down = true
+	w.run(2 * time.Hour)
+	if w.live() < 4 || w.stepsMade() != 0 || w.count("cold-start-no-quorum") != 1 {
+		t.Fatalf("%d servers, %d steps", w.live(), w.stepsMade())
+	}
+	other.wrong, other.down = proto.FromStd(-100*24*time.Hour), false
+	w.run(2 * time.Hour)
+	if w.stepsMade() != 1 {
+		t.Errorf("two certificates that were valid then: %d steps", w.stepsMade())
+	}
+}
+
+// Who says that one source is enough has one in a pool as well, by two servers
+// of it.
+func TestAColdStartWithAPoolAlone(t *testing.T) {
+	w, members := coldPool(t, 4, 0, 1)
+	for _, h := range members[1:] {
+		h.down = true
+	}
+	w.run(5 * time.Minute)
+	if w.stepsMade() != 0 {
+		t.Fatal("one server of the pool made a step")
+	}
+	for _, h := range members {
+		h.down = false
+	}
+	w.run(2 * time.Hour)
+	if w.stepsMade() != 1 {
+		t.Errorf("the pool made %d steps", w.stepsMade())
+	}
+}
+
+// A certificate is for a name, so a second port of it is no second opinion.
+func TestAColdStartCountsNames(t *testing.T) {
+	w, _ := coldWorld(t, true, 2)
+	cfg := w.engine.cfg
+	cfg.Sources[1].Host, cfg.Sources[1].Port = cfg.Sources[0].Host, 4461
+	inner := w.keys
+	w.keys = func(a ExchangeKeys) Event {
+		if a.Port == 4461 {
+			a.Host = "ke1.test"
+		}
+		return inner(a)
+	}
+	w.engine = New(cfg, w.engine.saved, seed(1), w.now())
+	w.run(time.Hour)
+	if w.live() != 2 || w.stepsMade() != 0 {
+		t.Errorf("%d servers of one name made %d steps", w.live(), w.stepsMade())
 	}
 }
 

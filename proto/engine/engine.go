@@ -33,6 +33,7 @@ type Engine struct {
 	steering steering
 	serving  serving
 	caution  caution
+	cold     cold
 	store    store
 	watchdog watchdog
 	halted   bool
