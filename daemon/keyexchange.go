@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/clock"
@@ -104,7 +105,7 @@ func listenForKeys(ctx context.Context, c *config.Config, handed *activation.Soc
 		if f := handed.TCP(s.Listen); f != nil {
 			l, err = ke.ListenerOf(f)
 		} else {
-			l, err = ke.Listen(ctx, s.Listen.String())
+			l, err = patiently(ctx, func() (*net.TCPListener, error) { return ke.Listen(ctx, s.Listen.String()) })
 		}
 		if err != nil {
 			closeAll(all)
@@ -113,6 +114,27 @@ func listenForKeys(ctx context.Context, c *config.Config, handed *activation.Soc
 		all = append(all, l)
 	}
 	return all, nil
+}
+
+// lingering is how long the process that served keys may stay when its daemon
+// was killed, with the address that the next daemon needs.
+const lingering = time.Second
+
+// patiently listens, and waits for an address that is in use: whoever starts a
+// daemon again at once after a SIGKILL is not told that it runs already.
+func patiently(ctx context.Context, listen func() (*net.TCPListener, error)) (*net.TCPListener, error) {
+	const pause = 20 * time.Millisecond
+	for waited := time.Duration(0); ; waited += pause {
+		l, err := listen()
+		if !errors.Is(err, syscall.EADDRINUSE) || waited >= lingering {
+			return l, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
 }
 
 func closeAll(listeners []*net.TCPListener) {
