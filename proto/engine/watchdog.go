@@ -28,6 +28,11 @@ const (
 	watchWindow   = 6 * time.Second  // an exchange is over by then
 )
 
+// watchVain is how many tries in a row say nothing, at least watchSoon apart,
+// before that is worth a warning: three hours. Whoever can silence the pool
+// must not thereby silence the watchdog.
+const watchVain = 12
+
 // watchdog drives a khronos.Watchdog.
 type watchdog struct {
 	khronos.Watchdog
@@ -38,6 +43,9 @@ type watchdog struct {
 	probes []*probe      // of the round that runs
 	alarm  bool
 	mean   proto.Duration // pool minus clock, at the alarm
+	vain   int            // tries in a row that said nothing
+	counts proto.Instant  // the next such try counts from then on
+	failed Failure        // of the last look-up
 }
 
 // probe is one request to one server of the pool.
@@ -107,7 +115,8 @@ func (e *Engine) beginRound() {
 		return
 	}
 	if len(drawn) == 0 {
-		w.due = w.learn // too few are known
+		w.due = max(w.learn, e.now.Mono.Add(watchLearn))
+		e.seesNothing(fmt.Sprintf("only %d servers of it are known, and it takes %d%s", w.Known(), khronos.MinPool, w.failed.because()))
 		return
 	}
 	w.ends = e.now.Mono.Add(watchWindow)
@@ -181,6 +190,7 @@ func (e *Engine) judgeRound() {
 		wait = watchAgain
 	case khronos.Agrees:
 		wait = watchInterval
+		e.sees()
 		if w.alarm {
 			w.alarm = false
 			e.report(Incident{Level: Info, Code: "watchdog-well", Text: "the clock is where the pool of the watchdog is again"})
@@ -191,13 +201,55 @@ func (e *Engine) judgeRound() {
 			what = "the clock is left alone until the sources agree with the pool"
 		}
 		w.alarm, w.mean = true, mean
+		e.sees()
 		e.report(Incident{
 			Level: Error, Code: "watchdog-alarm",
 			Text: fmt.Sprintf("%d servers of %s put the clock off by %v; the sources may all be in one hand: check them. %s", len(offsets), e.cfg.Watchdog.Host, mean, what),
 		})
 	case khronos.Unknown:
+		e.seesNothing(fmt.Sprintf("only %d of the servers of it that were asked answered; check the network and firewalls (UDP port %d)", len(offsets), e.cfg.Watchdog.Port))
 	}
 	w.due = e.now.Mono.Add(wait)
+}
+
+// seesNothing counts a try that said nothing, and says so when there were many.
+func (e *Engine) seesNothing(why string) {
+	w := &e.watchdog
+	if e.now.Mono < w.counts {
+		return
+	}
+	w.counts = e.now.Mono.Add(watchSoon)
+	if w.vain++; w.vain != watchVain {
+		return
+	}
+	meaning := "meanwhile nobody checks the sources"
+	switch {
+	case w.alarm && e.cfg.Watchdog.Hold:
+		meaning = "the clock stays held, as it was not where the pool was when that last answered"
+	case e.cfg.Watchdog.Hold:
+		meaning = "meanwhile nobody checks the sources, and the clock is not held, whatever they say"
+	}
+	e.report(Incident{
+		Level: Warn, Code: "watchdog-blind",
+		Text: fmt.Sprintf("the watchdog has not been able to judge the clock by %s for %d tries: %s. %s", e.cfg.Watchdog.Host, w.vain, why, meaning),
+	})
+}
+
+// sees notes that a try said something.
+func (e *Engine) sees() {
+	w := &e.watchdog
+	if w.vain >= watchVain {
+		e.report(Incident{Level: Info, Code: "watchdog-sees", Text: "the watchdog can judge the clock again"})
+	}
+	w.vain = 0
+}
+
+// because is the end of a sentence that says why something is missing.
+func (f Failure) because() string {
+	if !f.Failed() {
+		return ""
+	}
+	return ": " + f.Text
 }
 
 // held reports whether the watchdog keeps the clock from being corrected: while
@@ -207,12 +259,17 @@ func (e *Engine) held() bool {
 		(e.discipline.Estimate(e.now).Offset-e.watchdog.mean).Abs() > khronos.MaxError
 }
 
-// watched takes in an answer of the resolver, if it is the watchdog's.
+// watched takes in an answer of the resolver, if it is the watchdog's. This
+// daemon would agree with itself, so it is no witness.
 func (e *Engine) watched(ev LookedUp) {
-	if w := &e.watchdog; w.lookup != 0 && ev.Request == w.lookup {
-		w.lookup = 0
-		w.Learn(slices.DeleteFunc(slices.Clone(ev.Addrs), func(a netip.Addr) bool { return !usable(a) }))
+	w := &e.watchdog
+	if w.lookup == 0 || ev.Request != w.lookup {
+		return
 	}
+	w.lookup, w.failed = 0, ev.Failure
+	w.Learn(slices.DeleteFunc(slices.Clone(ev.Addrs), func(a netip.Addr) bool {
+		return !usable(a) || e.ourselves(netip.AddrPortFrom(a, e.cfg.Watchdog.Port))
+	}))
 }
 
 // rewatch begins anew with another pool.

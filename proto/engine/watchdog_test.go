@@ -69,6 +69,9 @@ func TestWatchdogIsQuiet(t *testing.T) {
 	for i := range 40 {
 		asked += len(w.hosts[netip.MustParseAddrPort(fmt.Sprintf("198.51.100.%d:123", i+1))].asked)
 	}
+	if w.count("watchdog-blind") != 0 {
+		t.Error("it is said that it sees nothing")
+	}
 	if asked < 15*khronos.Samples || asked > 40*khronos.Samples {
 		t.Errorf("the pool was asked %d times in a day", asked)
 	}
@@ -96,6 +99,110 @@ func TestWatchdogAgainstAMajorityOfLiars(t *testing.T) {
 		if w.count("watchdog-well") == 0 || w.wrong.Abs() > proto.Second/100 {
 			t.Errorf("hold %v: with honest sources again it is off by %v", hold, w.wrong)
 		}
+	}
+}
+
+// pool calls f for each of the pool's servers.
+func (w *world) pool(f func(*host)) {
+	for i := range 40 {
+		f(w.hosts[netip.MustParseAddrPort(fmt.Sprintf("198.51.100.%d:123", i+1))])
+	}
+}
+
+// A pool that is silent silences the watchdog no longer than three hours: that
+// it sees nothing is said once, and again when it was over meanwhile.
+func TestABlindWatchdogSaysSo(t *testing.T) {
+	silent := func(down bool) func(*world) {
+		return func(w *world) { w.pool(func(h *host) { h.down = down }) }
+	}
+	resolves := func(w *world) func() ([]netip.Addr, bool) { return w.names["large.pool.test"] }
+	for name, c := range map[string]struct {
+		before, blind, cure func(*world)
+		text                string
+	}{
+		"the pool's name never resolves": {func(w *world) {
+			all := resolves(w)
+			w.names["large.pool.test"] = func() ([]netip.Addr, bool) { return nil, false }
+			w.names["real.test"] = all
+		}, nil, func(w *world) { w.names["large.pool.test"] = w.names["real.test"] }, "only 0 servers of it are known, and it takes 30: large.pool.test: no such host"},
+		"it has too few servers": {func(w *world) {
+			w.names["real.test"] = resolves(w)
+			w.name("large.pool.test", "198.51.100.1", "198.51.100.2", "198.51.100.3")
+		}, nil, func(w *world) { w.names["large.pool.test"] = w.names["real.test"] }, "only 3 servers of it are known, and it takes 30. "},
+		"its servers fall silent": {nil, silent(true), silent(false), "only 0 of the servers of it that were asked answered"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := guarded(t, false)
+			if c.before != nil {
+				c.before(w)
+			}
+			w.run(150 * time.Minute)
+			if c.blind != nil {
+				c.blind(w)
+			}
+			if w.count("watchdog-blind") != 0 {
+				t.Fatal("too soon")
+			}
+			w.run(4 * time.Hour)
+			found := w.incidents("watchdog-blind")
+			if len(found) != 1 || found[0].Level != Warn || !strings.Contains(found[0].Text, c.text) {
+				t.Fatalf("%+v", found)
+			}
+			w.run(12 * time.Hour)
+			if w.count("watchdog-blind") != 1 || w.count("watchdog-sees") != 0 {
+				t.Fatal("it is said again while nothing has changed")
+			}
+			c.cure(w)
+			w.run(2 * time.Hour)
+			if w.count("watchdog-sees") != 1 {
+				t.Fatal("it does not say that it sees again")
+			}
+			silent(true)(w)
+			w.run(5 * time.Hour)
+			if w.count("watchdog-blind") != 2 {
+				t.Error("the second time is not said")
+			}
+		})
+	}
+}
+
+// What it means that nobody watches depends on what the watchdog may do.
+func TestABlindWatchdogSaysWhatItMeans(t *testing.T) {
+	for _, c := range []struct {
+		hold, alarm bool
+		want        string
+	}{
+		{false, false, "meanwhile nobody checks the sources"}, {true, false, "the clock is not held"}, {true, true, "the clock stays held"},
+		{false, true, "meanwhile nobody checks the sources"},
+	} {
+		w := guarded(t, c.hold)
+		w.run(3 * time.Hour)
+		if c.alarm {
+			w.captured(proto.Second / 2)
+			w.run(4 * time.Hour)
+		}
+		if w.count("watchdog-alarm") > 0 != c.alarm {
+			t.Fatal("no case")
+		}
+		w.pool(func(h *host) { h.down = true })
+		w.run(5 * time.Hour)
+		if found := w.incidents("watchdog-blind"); len(found) != 1 || !strings.HasSuffix(found[0].Text, c.want) && !strings.Contains(found[0].Text, c.want+",") {
+			t.Errorf("hold %v, alarm %v: %+v", c.hold, c.alarm, found)
+		}
+	}
+}
+
+// A daemon that serves is no witness of its own clock, though the pool has it.
+func TestWatchdogDoesNotAskItself(t *testing.T) {
+	w := guarded(t, false)
+	own := netip.MustParseAddrPort("198.51.100.1:123")
+	w.happen(NetworkChanged{Local: []netip.Addr{own.Addr()}, Serving: []netip.AddrPort{netip.MustParseAddrPort("[::]:123")}})
+	w.run(24 * time.Hour)
+	if n := len(w.hosts[own].asked); n != 0 {
+		t.Errorf("it was asked %d times", n)
+	}
+	if n := w.engine.watchdog.Known(); n != 39 {
+		t.Errorf("%d are known", n)
 	}
 }
 

@@ -139,6 +139,8 @@ var guards = []guard{
 	{"one back-off for a key exchange server", []edit{{"proto/engine/keying.go",
 		"max(k.backoff.ready(), k.ke.ready(k.backoff.well()), k.pace())", "max(k.backoff.ready(), k.pace())"}}, []string{engine}, "T52"},
 	{"a quorum vouches for a cold start", []edit{{"proto/engine/coldstart.go", "if a.Step == 0 && a.Slew == 0 {", "if a.Step == 0 || a.Slew == 0 {"}}, []string{engine}, "T63"},
+	{"a watchdog that sees nothing says so", []edit{{"proto/engine/watchdog.go",
+		"if w.vain++; w.vain != watchVain {", "if w.vain++; w.vain > 0 {"}}, []string{engine}, ""},
 	{"a key exchange server is one opinion in a cold start", []edit{{"proto/engine/coldstart.go",
 		"q.keyServers = join(q.keyServers, l.ke.host)", "q.keyServers = append(q.keyServers, l.ke.host)"}}, []string{engine}, ""},
 	{"a cold start needs opinions, not servers", []edit{{"proto/engine/coldstart.go",
