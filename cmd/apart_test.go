@@ -155,6 +155,14 @@ func TestTheKeyExchangeHasNoPrivileges(t *testing.T) {
 		}
 	}
 	s.await(`code=key-exchange-process.*capabilities=none landlock=\d`)
+	if runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64" {
+		s.await(`code=key-exchange-process.*filtered=true`)
+		for _, got := range threadsOf(t, pid, "Seccomp") {
+			if got != "2" {
+				t.Errorf("system calls of a thread are filtered in mode %s, not 2", got)
+			}
+		}
+	}
 	if parent := threadsOf(t, pid, "PPid")[0]; parent != fmt.Sprint(s.cmd.Process.Pid) {
 		t.Errorf("its parent is %s", parent)
 	}

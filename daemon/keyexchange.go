@@ -67,7 +67,8 @@ func (d *daemon) newKeyProcess(f *files, listeners []*net.TCPListener) error {
 			o.Detail = line(o.Detail)
 			d.keyExchangeOutcome(o)
 		},
-		Log: d.Log,
+		Line: line,
+		Log:  d.Log,
 	}
 	for i := range listeners {
 		s := &d.Config.NTSKEServers[i]

@@ -25,7 +25,7 @@ func confiner(cfg *config.Config, f *flags, clockName string, handed *activation
 		}
 		got, err := privilege.Confine(n)
 		if err != nil {
-			log.Warn("could not give up privileges; going on with them", "code", "privileges", "error", err)
+			log.Warn("could not give up all privileges; going on with what is left", "code", "privileges", "error", err)
 			return
 		}
 		left := strings.Join(got.Capabilities, " ")

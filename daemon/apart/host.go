@@ -38,7 +38,9 @@ type Config struct {
 	// Outcome is told what is worth a line: faults, and everything if a section
 	// is verbose. What it is told is as true as the process is.
 	Outcome func(section int, o ke.Outcome)
-	Log     *slog.Logger
+	// Line makes what the process says fit for the log.
+	Line func(string) string
+	Log  *slog.Logger
 }
 
 // Pauses before the process is started again.
@@ -154,13 +156,18 @@ func (h *Host) poke() {
 	}
 }
 
-// took notes what revision the process has.
-func (h *Host) took(revision uint64) {
+// took notes what revision the process has, and reports whether there is such a
+// one.
+func (h *Host) took(revision uint64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if revision > h.revision {
+		return false
+	}
 	h.taken = revision
 	close(h.progress)
 	h.progress = make(chan struct{})
+	return true
 }
 
 // frames are what a process lacks that has a revision, and a mark with the

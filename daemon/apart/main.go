@@ -43,9 +43,16 @@ func Main() int {
 		_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0)
 	}
 	left, err := privilege.Isolate()
-	p := &process{control: c, out: make(chan []byte, 64)}
-	p.out <- appendFrame(nil, frameConfined, appendConfined(nil, left, err))
-	if err := p.run(); err != nil {
+	_, broken := c.Write(appendFrame(nil, frameConfined, appendConfined(nil, left, err)))
+	switch {
+	case broken != nil:
+		err = broken
+	case err != nil && !errors.Is(err, privilege.ErrThreads): // of which nothing can be given up
+		err = fmt.Errorf("no key exchange without giving up privileges: %w", err)
+	default:
+		err = (&process{control: c, out: make(chan []byte, 64)}).run()
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		return 70 // EX_SOFTWARE
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +22,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/ntpd-go/ntpd-go/daemon/privilege"
+	"github.com/ntpd-go/ntpd-go/internal/seccomp"
 	"github.com/ntpd-go/ntpd-go/internal/testcert"
 	"github.com/ntpd-go/ntpd-go/nts/ke"
 	"github.com/ntpd-go/ntpd-go/proto/cookie"
@@ -33,16 +39,30 @@ func TestMain(m *testing.M) {
 	if len(os.Args) != 2 || os.Args[1] != Arg {
 		os.Exit(m.Run())
 	}
+	confined := appendFrame(nil, frameConfined, appendConfined(nil, privilege.Result{}, errors.New("no luck\n")))
+	mark := appendFrame(nil, frameMarked, appendNumber(nil, 1))
+	for how, says := range map[string][]byte{
+		"too long":        appendFrame(nil, frameEvent, make([]byte, maxFromChild+1)),
+		"confined twice":  slices.Concat(confined, confined),
+		"marked twice":    slices.Concat(confined, mark, mark),
+		"another mark":    slices.Concat(confined, appendFrame(nil, frameMarked, appendNumber(nil, 1<<60))),
+		"no mark":         slices.Concat(confined, appendFrame(nil, frameMarked, appendNumber(nil, 0))),
+		"the daemon says": appendFrame(nil, frameBegin, nil),
+	} {
+		if os.Getenv(fake) == how {
+			f := os.NewFile(fdControl, "control")
+			_, _ = f.Write(says)
+			_, _ = io.Copy(io.Discard, f)
+			return
+		}
+	}
 	switch os.Getenv(fake) {
-	case "nonsense":
-		f := os.NewFile(fdControl, "control")
-		_, _ = f.Write(appendFrame(nil, frameEvent, make([]byte, maxFromChild+1))) // too long
-		_, _ = io.Copy(io.Discard, f)
 	case "crash":
 		panic("no such luck")
-	default:
-		os.Exit(Main())
+	case "sandbox":
+		sandbox()
 	}
+	os.Exit(Main())
 }
 
 // patience bounds every wait for what must happen.
@@ -110,7 +130,7 @@ func newWorld(t *testing.T) *world {
 	defer l.Close()
 	w.addr = ke.AddrPort(l.Addr())
 	w.Host, err = New(Config{
-		Program: "/proc/self/exe", Key: w.newest, Log: slog.New(slog.NewTextHandler(w, nil)),
+		Program: "/proc/self/exe", Key: w.newest, Line: strings.ToUpper, Log: slog.New(slog.NewTextHandler(w, nil)),
 		Outcome: func(_ int, o ke.Outcome) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -267,7 +287,43 @@ func TestTheProcessHasNoCapability(t *testing.T) {
 				t.Errorf("%s is not empty in a thread:\n%s", set, status)
 			}
 		}
+		filters := runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64"
+		if filters && !strings.Contains(string(status), "\nSeccomp:\t2\n") {
+			t.Errorf("a thread makes all system calls:\n%s", status)
+		}
+		if filters && !strings.Contains(w.logged(), "filtered=true") {
+			t.Errorf("the filter is not told:\n%s", w.logged())
+		}
 	}
+}
+
+// sandbox forbids the process to give up its capabilities.
+func sandbox() {
+	runtime.LockOSThread()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		panic(err)
+	}
+	if err := seccomp.AllThreads([]unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_CAPSET, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}); err != nil {
+		panic(err)
+	}
+	runtime.UnlockOSThread()
+}
+
+// Strangers are not met with privileges that could not be given up.
+func TestAProcessThatKeepsPrivilegesEnds(t *testing.T) {
+	if _, _, errno := syscall.AllThreadsSyscall(syscall.SYS_GETPID, 0, 0, 0); errno != 0 {
+		t.Skip("built with cgo, with which nothing can be given up; CGO_ENABLED=0")
+	}
+	t.Setenv(fake, "sandbox")
+	w := newWorld(t)
+	w.run()
+	w.await(`level=WARN msg="the process of the key exchange could not give up its privileges".*error="?CAPSET: OPERATION NOT PERMITTED`, 1) // by Line
+	w.await(`code=key-exchange-ended error="exit status 70: \\"error: no key exchange without giving up privileges: capset: operation not permitted`, 2)
 }
 
 // presented is a certificate by its number.
@@ -343,8 +399,13 @@ func TestTheEndOfTheProcess(t *testing.T) {
 // both are given more and more time.
 func TestAProcessThatIsOfNoUse(t *testing.T) {
 	for how, want := range map[string]string{
-		"nonsense": `error="frame is too long: 1025 octets, signal: killed`,
-		"crash":    `error="exit status 2: \\"panic: no such luck`,
+		"too long":        `error="frame is too long: 1025 octets, signal: killed`,
+		"confined twice":  `error="malformed frame: it has given up its privileges twice, signal: killed`,
+		"marked twice":    `error="malformed frame: mark 1 after 1, signal: killed`,
+		"another mark":    `error="malformed frame: mark 1152921504606846976 after 0, signal: killed`,
+		"no mark":         `error="malformed frame: mark 0 after 0, signal: killed`,
+		"the daemon says": `error="malformed frame: type 4, signal: killed`,
+		"crash":           `error="exit status 2: \\"panic: no such luck`,
 	} {
 		t.Run(how, func(t *testing.T) {
 			t.Setenv(fake, how)
@@ -353,6 +414,12 @@ func TestAProcessThatIsOfNoUse(t *testing.T) {
 			w.await(want, 3)
 			for _, pause := range []string{"in=100ms", "in=200ms", "in=400ms"} {
 				w.await(pause, 1)
+			}
+			if text := w.logged(); strings.Count(text, "could not give up") > strings.Count(text, "is started again")+1 {
+				t.Errorf("a process has more than one line:\n%s", text)
+			}
+			if strings.Contains(want, "mark") {
+				w.await(`level=WARN msg="the process of the key exchange could not give up its privileges".*error="NO LUCK`, 1) // by Line
 			}
 		})
 	}

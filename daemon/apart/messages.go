@@ -123,7 +123,11 @@ func parseCertificate(b []byte) (section int, c tls.Certificate, err error) {
 // appendConfined appends the body of a confined frame: what the process has
 // given up, or why it has not.
 func appendConfined(dst []byte, got privilege.Result, err error) []byte {
-	dst = append(dst, byte(got.Landlock))
+	filtered := byte(0)
+	if got.Filtered {
+		filtered = 1
+	}
+	dst = append(dst, byte(got.Landlock), filtered)
 	dst = appendBytes(dst, []byte(strings.Join(got.Capabilities, " ")))
 	if err != nil {
 		text := err.Error()
@@ -132,11 +136,15 @@ func appendConfined(dst []byte, got privilege.Result, err error) []byte {
 	return dst
 }
 
-func parseConfined(b []byte) (landlock int, capabilities, failure string, err error) {
+func parseConfined(b []byte) (landlock int, filtered bool, capabilities, failure string, err error) {
 	p := body{rest: b}
-	landlock, capabilities = int(p.uint8()), string(p.bytes())
+	landlock, filtered, capabilities = int(p.uint8()), p.uint8() == 1, string(p.bytes())
 	failure, p.rest = string(p.rest), nil
-	return landlock, capabilities, failure, p.end()
+	strange := func(r rune) bool { return (r < 'A' || r > 'Z') && r != '_' && r != ' ' }
+	if len(failure) > longestDetail || strings.ContainsFunc(capabilities, strange) {
+		return 0, false, "", "", errFrame
+	}
+	return landlock, filtered, capabilities, failure, p.end()
 }
 
 // longestDetail is how much of an outcome's cause a frame tells, in octets.

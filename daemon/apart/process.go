@@ -140,8 +140,11 @@ func (h *Host) speak(ctx context.Context, c *net.UnixConn) error {
 	}
 }
 
-// listen hears what the process says until it ends. An error is nonsense.
+// listen hears what the process says until it ends. An error is nonsense: what
+// is said once is not said twice, so that nobody fills the log.
 func (h *Host) listen(c *net.UnixConn, pid int) error {
+	var confined bool
+	var mark uint64 // the last that was said back
 	for {
 		kind, body, err := readFrame(c, maxFromChild)
 		if errors.Is(err, errFrame) || errors.Is(err, errBound) {
@@ -152,6 +155,10 @@ func (h *Host) listen(c *net.UnixConn, pid int) error {
 		}
 		switch kind {
 		case frameConfined:
+			if confined {
+				return fmt.Errorf("%w: it has given up its privileges twice", errFrame)
+			}
+			confined = true
 			if err := h.confined(body, pid); err != nil {
 				return err
 			}
@@ -160,7 +167,10 @@ func (h *Host) listen(c *net.UnixConn, pid int) error {
 			if err != nil {
 				return err
 			}
-			h.took(n)
+			if n <= mark || !h.took(n) {
+				return fmt.Errorf("%w: mark %d after %d", errFrame, n, mark)
+			}
+			mark = n
 		case frameEvent:
 			section, o, err := parseEvent(body, len(h.counts))
 			if err != nil {
@@ -175,15 +185,15 @@ func (h *Host) listen(c *net.UnixConn, pid int) error {
 
 // confined logs what the process says that it has given up.
 func (h *Host) confined(b []byte, pid int) error {
-	landlock, capabilities, failure, err := parseConfined(b)
+	landlock, filtered, capabilities, failure, err := parseConfined(b)
 	switch {
 	case err != nil:
 	case failure != "":
-		h.cfg.Log.Warn("the key exchange runs in a process of its own, which could not give up its privileges", "code", "key-exchange-process",
-			"pid", pid, "error", failure)
+		h.cfg.Log.Warn("the process of the key exchange could not give up its privileges", "code", "key-exchange-process",
+			"pid", pid, "error", h.cfg.Line(failure))
 	default:
 		h.cfg.Log.Info("the key exchange runs in a process of its own", "code", "key-exchange-process",
-			"pid", pid, "capabilities", cmp.Or(capabilities, "none"), "landlock", landlock)
+			"pid", pid, "capabilities", cmp.Or(capabilities, "none"), "landlock", landlock, "filtered", filtered)
 	}
 	return err
 }

@@ -103,9 +103,20 @@ func TestEventsArriveAsTheyWere(t *testing.T) {
 	if _, o, err := parseEvent(long, 1); err != nil || len(o.Detail) != longestDetail || len(long) > maxFromChild {
 		t.Errorf("%d octets, %v", len(o.Detail), err)
 	}
-	landlock, capabilities, failure, err := parseConfined(appendConfined(nil, privilege.Result{Capabilities: []string{"A", "B"}, Landlock: 7}, io.EOF))
-	if landlock != 7 || capabilities != "A B" || failure != "EOF" || err != nil {
-		t.Error(landlock, capabilities, failure, err)
+	for _, filtered := range []bool{false, true} {
+		got := privilege.Result{Capabilities: []string{"CAP_A", "CAP_B"}, Landlock: 7, Filtered: filtered}
+		landlock, f, capabilities, failure, err := parseConfined(appendConfined(nil, got, io.EOF))
+		if landlock != 7 || f != filtered || capabilities != "CAP_A CAP_B" || failure != "EOF" || err != nil {
+			t.Error(landlock, f, capabilities, failure, err)
+		}
+	}
+	for _, c := range []string{"CAP_A\nlevel=INFO", "cap_a", "CAP_A,", "\x1b[31m"} {
+		if _, _, _, _, err := parseConfined(appendConfined(nil, privilege.Result{Capabilities: []string{c}}, nil)); err == nil {
+			t.Errorf("%q is taken for a capability", c)
+		}
+	}
+	if _, _, _, _, err := parseConfined(append(appendConfined(nil, privilege.Result{}, nil), make([]byte, longestDetail+1)...)); err == nil {
+		t.Error("a failure that is too long is taken")
 	}
 }
 
@@ -125,7 +136,7 @@ func FuzzWhatTheProcessSays(f *testing.F) {
 				t.Errorf("%x becomes %x", b, again)
 			}
 		}
-		_, _, _, _ = parseConfined(b)
+		_, _, _, _, _ = parseConfined(b)
 		_, _ = parseNumber(b)
 	})
 }

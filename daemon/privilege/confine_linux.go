@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -13,48 +14,63 @@ import (
 )
 
 // Confine gives up everything but what is needed, in all threads of the
-// process and for good. Where the kernel has no Landlock the rest is done all
-// the same. Call it once everything is bound and read.
+// process and for good. Where the kernel has no Landlock, or fails to restrict
+// files, the rest is done all the same. Call it once everything is bound and
+// read.
 //
-// A program built with cgo cannot change all of its threads: it is an error,
+// Of a program built with cgo not all threads can be changed: it is ErrThreads,
 // and nothing was given up.
 func Confine(n Needs) (Result, error) {
-	if err := allThreads("prctl(PR_SET_NO_NEW_PRIVS)", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); err != nil {
-		return Result{}, err
+	privileges := noNewPrivileges()
+	if errors.Is(privileges, ErrThreads) {
+		return Result{}, privileges
 	}
-	version, err := restrictFiles(n)
-	if err != nil {
-		return Result{}, err
-	}
-	left, err := dropCapabilities(n)
-	return Result{Capabilities: left, Landlock: version}, err
+	version, files := restrictFiles(n)
+	left, capabilities := dropCapabilities(n)
+	return Result{Capabilities: left, Landlock: version}, errors.Join(privileges, files, capabilities)
 }
 
 // Isolate leaves a process what it has open and nothing else: no capability, no
-// file, no TCP port to listen on or to connect to, no signal to and no socket
-// of processes outside, as far as the kernel can. Its memory is not dumped, and
-// nobody reads it but who has CAP_SYS_PTRACE. It is Confine otherwise.
+// file, no other socket, no program to start and no signal to others, as far as
+// the kernel can. Landlock and a filter of system calls both see to it, so that
+// one does where the other is missing. Its memory is not dumped, and nobody
+// reads it but who has CAP_SYS_PTRACE. It is Confine otherwise.
 func Isolate() (Result, error) {
-	if err := allThreads("prctl(PR_SET_NO_NEW_PRIVS)", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); err != nil {
-		return Result{}, err
+	got, err := enclose()
+	if errors.Is(err, ErrThreads) {
+		return got, err
 	}
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil { // of all threads
-		return Result{}, os.NewSyscallError("prctl(PR_SET_DUMPABLE)", err)
-	}
-	version, err := restrict(
-		landlock.AccessFSSet(everything), landlock.AccessNetSet(ll.AccessNetBindTCP|ll.AccessNetConnectTCP),
-		landlock.ScopedSet(ll.ScopeAbstractUnixSocket|ll.ScopeSignal))
-	if err != nil {
-		return Result{}, err
-	}
-	left, err := dropCapabilities(Needs{})
-	return Result{Capabilities: left, Landlock: version}, err
+	var calls error
+	got.Filtered, calls = restrictCalls() // the last: it ends what the rest calls
+	return got, errors.Join(err, calls)
 }
 
+// enclose is Isolate without the filter of system calls.
+func enclose() (Result, error) {
+	privileges := noNewPrivileges()
+	if errors.Is(privileges, ErrThreads) {
+		return Result{}, privileges
+	}
+	dump := os.NewSyscallError("prctl(PR_SET_DUMPABLE)", unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)) // of all threads
+	version, files := restrict(
+		landlock.AccessFSSet(everything|ll.AccessFSResolveUnix), landlock.AccessNetSet(ll.AccessNetBindTCP|ll.AccessNetConnectTCP),
+		landlock.ScopedSet(ll.ScopeAbstractUnixSocket|ll.ScopeSignal))
+	left, capabilities := dropCapabilities(Needs{})
+	return Result{Capabilities: left, Landlock: version}, errors.Join(privileges, dump, files, capabilities)
+}
+
+func noNewPrivileges() error {
+	return allThreads("prctl(PR_SET_NO_NEW_PRIVS)", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0)
+}
+
+// allThreads makes a system call in every thread. Pointers among the arguments
+// stay where they are.
+//
+//go:uintptrescapes
 func allThreads(what string, trap, a1, a2, a3 uintptr) error {
 	if _, _, errno := syscall.AllThreadsSyscall6(trap, a1, a2, a3, 0, 0, 0); errno != 0 {
 		if errno == syscall.ENOTSUP {
-			return fmt.Errorf("%s: %w (the program was built with cgo)", what, errno)
+			return fmt.Errorf("%s: %w", what, ErrThreads)
 		}
 		return fmt.Errorf("%s: %w", what, errno)
 	}
@@ -67,6 +83,8 @@ const (
 	toRead    = ll.AccessFSReadFile | ll.AccessFSReadDir
 	toWrite   = toRead | ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSMakeReg | ll.AccessFSMakeSock |
 		ll.AccessFSMakeDir | ll.AccessFSRemoveFile
+	// toFiles is what can be done to a file that is no directory.
+	toFiles = ll.AccessFSExecute | ll.AccessFSReadFile | ll.AccessFSWriteFile | ll.AccessFSTruncate
 	// everything there was to a file in version 5 of Landlock.
 	everything = 1<<16 - 1
 )
@@ -74,10 +92,28 @@ const (
 // restrictFiles restricts files and the TCP ports that may be listened on, as
 // far as the kernel can, and returns the version of its Landlock.
 func restrictFiles(n Needs) (int, error) {
-	return restrict(landlock.AccessFSSet(everything), landlock.AccessNetSet(ll.AccessNetBindTCP), landlock.ScopedSet(0),
-		landlock.PathAccess(toRead, append(append([]string{}, System...), n.Read...)...).IgnoreIfMissing(),
-		landlock.PathAccess(toWrite, n.Write...).IgnoreIfMissing(),
-		landlock.PathAccess(toExecute, n.Execute...).IgnoreIfMissing())
+	return restrict(landlock.AccessFSSet(everything), landlock.AccessNetSet(ll.AccessNetBindTCP), landlock.ScopedSet(0), slices.Concat(
+		allow(toRead, System), allow(toRead, n.Read), allow(toWrite, n.Write), allow(toExecute, n.Execute))...)
+}
+
+// allow are the rules that allow something to files and what is in directories.
+// What cannot be found now is left out: one such path must not cost all rules.
+func allow(rights landlock.AccessFSSet, paths []string) []landlock.Rule {
+	var directories, files []string
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+		case info.IsDir():
+			directories = append(directories, path)
+		default:
+			files = append(files, path)
+		}
+	}
+	return []landlock.Rule{
+		landlock.PathAccess(rights, directories...).IgnoreIfMissing(),
+		landlock.PathAccess(rights&toFiles, files...).IgnoreIfMissing(), // the kernel takes no others
+	}
 }
 
 // restrict restricts what the sets say, but for the rules.
@@ -120,11 +156,9 @@ func dropCapabilities(n Needs) ([]string, error) {
 			left = append(left, names[c.bit])
 		}
 	}
-	if err := limit(); err != nil {
-		return nil, err
-	}
+	limited := limit()
 	err := allThreads("capset", unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&keep[0])), 0)
-	return left, err
+	return left, errors.Join(limited, err)
 }
 
 // limit takes from the bounding set and the ambient set what they have, so

@@ -5,6 +5,7 @@
 package privilege
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,7 +34,13 @@ type Result struct {
 	// Landlock is the version of the kernel's Landlock that is in force, 0 for
 	// none.
 	Landlock int
+	// Filtered is whether system calls are filtered.
+	Filtered bool
 }
+
+// ErrThreads is that of a program built with cgo, whose threads are not all
+// known: none of its privileges can be given up for good.
+var ErrThreads = errors.New("the program was built with cgo, and not all of its threads can be changed")
 
 // System are directories of the system that resolvers, certificate
 // authorities and the Go runtime need to read.

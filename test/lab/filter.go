@@ -10,9 +10,10 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ntpd-go/ntpd-go/internal/seccomp"
 )
 
 // roleFilter takes away the system calls that a unit's sandbox takes away, and becomes the program.
@@ -130,22 +131,18 @@ func filter(file string, args []string) error {
 	if err != nil {
 		return err
 	}
-	const (
-		load  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
-		equal = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
-		end   = unix.BPF_RET | unix.BPF_K
-		allow = 0x7fff0000 // SECCOMP_RET_ALLOW
-		deny  = 0x00050000 // SECCOMP_RET_ERRNO
-	)
-	program := []unix.SockFilter{{Code: load, K: 0}} // the number of the call
+	var rules []seccomp.Rule
 	for word := range strings.FieldsSeq(string(text)) {
 		n, err := strconv.ParseUint(word, 10, 32)
 		if err != nil {
 			return err
 		}
-		program = append(program, unix.SockFilter{Code: equal, Jf: 1, K: uint32(n)}, unix.SockFilter{Code: end, K: allow})
+		rules = append(rules, seccomp.Rule{Call: uintptr(n)})
 	}
-	program = append(program, unix.SockFilter{Code: end, K: deny | uint32(unix.EPERM)})
+	program, err := seccomp.Program(rules, unix.EPERM)
+	if err != nil {
+		return err
+	}
 	path, err := lookPath(args[0])
 	if err != nil {
 		return err
@@ -153,8 +150,7 @@ func filter(file string, args []string) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no new privileges: %w", err)
 	}
-	fprog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&fprog)), 0, 0); err != nil {
+	if err := seccomp.ThisThread(program); err != nil {
 		return fmt.Errorf("system call filter: %w", err)
 	}
 	return fmt.Errorf("exec %s: %w", path, unix.Exec(path, args, os.Environ()))
