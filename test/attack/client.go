@@ -123,7 +123,55 @@ func arbitraryReplies(t *scene.Trial) {
 			return append(out, a.Reply)
 		})
 		t.Alive(d.Process)
+		if nts {
+			insideEnvelope(t, d, u)
+		}
 	}
+	t.RunTests("proto/client", "FuzzClientReceive")
+}
+
+// insideEnvelope has the server itself seal what is no reply: with its keys, the right origin and the right identifier.
+func insideEnvelope(t *scene.Trial, d *scene.Daemon, u *scene.Upstream) {
+	attacked(t, d, u, 4, func(a *scene.Asked) [][]byte {
+		var out [][]byte
+		for i := range 40 {
+			inner := scene.Random(1 + i%3) // too short for a field
+			switch i % 4 {
+			case 1: // a cookie that claims to be longer than what there is
+				inner = scene.Field(proto.FieldCookie, 108+4*i*i, scene.Random(100))
+			case 2: // or shorter than its own header
+				inner = scene.Field(proto.FieldType(scene.Random(1)[0]), i%4, scene.Random(60))
+			case 3: // behind a good one
+				inner = append(scene.Good(proto.FieldCookie, scene.Random(100)), scene.Field(proto.FieldCookie, 1<<15, scene.Random(i))...)
+			}
+			out = append(out, a.Seal(append(a.Header(wrongTime), a.UniqueID()...), inner))
+		}
+		return append(out, a.Reply)
+	})
+	// Fields that have no business there, or are of another size, in replies that are true.
+	odd := func(a *scene.Asked) [][]byte {
+		return [][]byte{
+			nil, a.UniqueID(), scene.Good(proto.FieldAuthenticator, scene.Random(40)), scene.Good(proto.FieldCookie, scene.Random(12)),
+			scene.Good(proto.FieldCookie, scene.Random(700)), scene.Good(proto.FieldCookiePlaceholder, scene.Random(100)),
+		}
+	}
+	before, _, err := d.Source(0)
+	t.Check(err)
+	asked := len(u.Requests())
+	u.Script(func(a *scene.Asked) [][]byte {
+		kinds := odd(a)
+		head := append(a.Header(func(*proto.Header) {}), a.UniqueID()...)
+		return [][]byte{a.Seal(head, kinds[(a.N-asked)%len(kinds)]), a.Reply}
+	})
+	t.Eventually(60*time.Second, func() error { return atLeast(len(u.Requests())-asked, 7) })
+	u.Script(nil)
+	t.Alive(d.Process)
+	near(t, d)
+	after := t.Samples(d, 0, before.Taken(), 8, 60*time.Second)
+	if after.ID != before.ID || after.Cookies == nil || *after.Cookies > 8 {
+		t.Fatal("the association was given up, or has too many cookies: %+v", after)
+	}
+	t.Saw("what the server seals with its keys and is malformed is dropped, what is odd does no harm")
 }
 
 // followIn is follow on a host of its own name.

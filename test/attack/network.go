@@ -21,7 +21,7 @@ var networkRows = []scene.Row{
 	{ID: "T46", What: "forged ICMP errors to a client that waits", Prove: icmpToClient},
 	{ID: "T47", What: "forged ICMP that asks a server to fragment", Prove: icmpToServer},
 	{ID: "T77", What: "a network that goes, comes and renumbers", Prove: changingNetwork},
-	{ID: "T78", What: "50,000 ICMP errors at a server's socket", Prove: icmpFlood},
+	{ID: "T78", What: "300,000 ICMP errors at a server's socket, 30,000 among the stamps of a client", Prove: icmpFlood},
 }
 
 // behind starts a server, a relay in front of it, and an NTS client that is told to use the relay.
@@ -234,10 +234,12 @@ func icmpFlood(t *scene.Trial) {
 		t.Fatal("a socket that wants errors has %v: the row shows nothing", err)
 	}
 	t.Control("a socket that wants to know of errors is told of one")
+	files, err := lab.Descriptors(d.Pid())
+	t.Check(err)
 	before, err := lab.CPU(d.Pid())
 	t.Check(err)
 	begin := time.Now()
-	for i := range 50000 {
+	for i := range 300000 {
 		to := netip.AddrPortFrom(netip.MustParseAddr("10.9.0.2"), uint16(1024+i%60000))
 		raw.ICMP(t, 3, uint8(i%4), 0, netip.MustParseAddr("10.9.0.2"), scene.At("10.9.0.1:123"), to)
 	}
@@ -256,7 +258,50 @@ func icmpFlood(t *scene.Trial) {
 		t.Fatal("the server spins: %v of processor time in two seconds of silence", after-idle)
 	}
 	t.Alive(d.Process)
-	t.Saw("50,000 errors in %.1f s cost %v of processor time; nothing spins afterwards", time.Since(begin).Seconds()-4, idle-before)
+	descriptors, err := lab.Descriptors(d.Pid())
+	t.Check(err)
+	if descriptors > files+2 {
+		t.Fatal("%d descriptors, %d before", descriptors, files)
+	}
+	t.Saw("300,000 errors in %.1f s cost %v of processor time; nothing spins afterwards", time.Since(begin).Seconds()-4, idle-before)
+	errorsAmongStamps(t)
+}
+
+// errorsAmongStamps fills the queues from which a client reads when its requests left: an error queue is for both.
+func errorsAmongStamps(t *scene.Trial) {
+	const each, polls = 4000, 8
+	h, u, d := follow(t, false)
+	raw := t.Raw(h)
+	files, err := lab.Descriptors(d.Pid())
+	t.Check(err)
+	before, _, err := d.Source(0)
+	t.Check(err)
+	spent, err := lab.CPU(d.Pid())
+	t.Check(err)
+	var forged atomic.Uint64
+	u.Script(func(a *scene.Asked) [][]byte {
+		for i := range each {
+			raw.ICMP(t, 3, uint8(i%4), 68, netip.MustParseAddr("127.0.0.1"), a.From, scene.At("127.0.0.1:123"))
+			forged.Add(1)
+		}
+		return [][]byte{a.Reply}
+	})
+	after := t.Samples(d, 0, before.Taken(), polls, 60*time.Second)
+	u.Script(nil)
+	cost, err := lab.CPU(d.Pid())
+	t.Check(err)
+	near(t, d)
+	if asked := uint64(len(u.Requests())); after.ID != before.ID || after.Taken()+2 < asked {
+		t.Fatal("%d measurements of %d requests: the reply is lost among errors", after.Taken(), asked)
+	}
+	t.Samples(d, 0, after.Taken(), 2, 30*time.Second)
+	t.Pause(time.Second) // no exchange is under way when they are counted
+	descriptors, err := lab.Descriptors(d.Pid())
+	t.Check(err)
+	if descriptors > files+2 {
+		t.Fatal("%d descriptors of the client, %d before", descriptors, files)
+	}
+	t.Saw("%d errors to a client that waits for stamps and replies: every reply is measured, for %v of processor time", forged.Load(), cost-spent)
 }
 
 func changingNetwork(t *scene.Trial) {

@@ -20,7 +20,7 @@ import (
 
 // Attacks on what is kept.
 var storeRows = []scene.Row{
-	{ID: "T24", P0: true, What: "SIGKILL 400 times to who stores cookie keys again and again, 60 times to a daemon that starts", Prove: killedWhileStoring},
+	{ID: "T24", P0: true, Limit: 4 * time.Minute, What: "SIGKILL 1,000 times to who stores cookie keys again and again, 60 times to a daemon that starts", Prove: killedWhileStoring},
 	{ID: "T25", P0: true, What: "a full and a read-only file system under the cookie keys", Prove: fullDisk},
 	{ID: "T26", P0: true, What: "cookie keys that are renewed every second, and a restart amid it", Prove: rotation},
 }
@@ -157,12 +157,14 @@ func killedAmidStores(t *scene.Trial, file string) {
 		}
 	}
 	t.Control("who writes over its file leaves a broken one, after %d kills", n)
-	for i := range 400 {
+	const kills = 1000
+	for i := range kills {
 		if err := torn(t, storeForEver, file, moment()); err != nil {
 			t.Fatal("after kill %d amid the stores: %v", i, err)
 		}
 	}
-	t.Saw("400 kills amid stores without end, always a whole set")
+	t.Saw("%d kills amid stores without end, always a whole set", kills)
+	t.RunTests("daemon/state", "TestAFailureLosesNothing", "TestSIGKILLLosesNothing")
 }
 
 // diskServer stores its keys on a file system of its own, which the wrapper mounts in the daemon's private view.
