@@ -61,7 +61,7 @@ func (d *Discipline) survey() {
 		}
 	}
 	if had != d.majority || (!d.majority && !d.told && d.complete(voters)) {
-		d.announce(voters)
+		d.announce(agreeing, voters)
 	}
 	if !d.majority {
 		return
@@ -123,14 +123,20 @@ func (d *Discipline) complete(voters int) bool {
 	return voters > 0
 }
 
-func (d *Discipline) announce(voters int) {
+// announce says whether there is a majority: how many of the voters agree, and
+// how many others with them where those have no vote.
+func (d *Discipline) announce(agreeing, voters int) {
 	d.told = true
+	all, needed := fmt.Sprintf("%d of %d sources agree", d.agreeing, voters), fmt.Sprint(max(d.set.MinimumAgreeing, voters/2+1))
+	if d.exclusive {
+		all = fmt.Sprintf("%d of %d authenticated sources agree, and %d others with them", agreeing, voters, max(d.agreeing-agreeing, 0))
+		needed = fmt.Sprintf("%d of the former and %d in all", voters/2+1, d.set.MinimumAgreeing)
+	}
 	if d.majority {
-		d.note(Note{Code: "majority", Text: fmt.Sprintf("%d of %d sources agree", d.agreeing, voters)})
+		d.note(Note{Code: "majority", Text: all})
 		return
 	}
-	d.note(Note{Code: "no-majority", Warn: true, Text: fmt.Sprintf(
-		"%d of %d sources agree, %d needed; the clock is held", d.agreeing, voters, max(d.set.MinimumAgreeing, voters/2+1))})
+	d.note(Note{Code: "no-majority", Warn: true, Text: fmt.Sprintf("%s, %s needed; the clock is held", all, needed)})
 }
 
 // latest is the time of the newest sample, and an offset near the sources'.

@@ -108,3 +108,39 @@ func TestOthersDoNotAnnounceALeapSecond(t *testing.T) {
 		}
 	}
 }
+
+// What is said of a majority counts those who have a vote among those who have.
+func TestAMajorityOfAuthenticatedSourcesIsSaidToBeOne(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		trust   Trust
+		trusted int
+		lie     float64 // of the first authenticated source
+		minimum int
+		code    string
+		want    string
+	}{
+		{"one and those who support it", TrustOutvotes, 1, 0, 4, "majority", "1 of 1 authenticated sources agree, and 3 others with them"},
+		{"all equal", TrustIgnored, 1, 0, 4, "majority", "4 of 4 sources agree"},
+		{"two that contradict each other and the others", TrustOutvotes, 2, 1, 1, "no-majority",
+			"1 of 2 authenticated sources agree, and 0 others with them, 2 of the former and 1 in all needed; the clock is held"},
+		{"too few for the minimum", TrustOutvotes, 1, 0, 5, "no-majority",
+			"1 of 1 authenticated sources agree, and 3 others with them, 1 of the former and 5 in all needed; the clock is held"},
+	} {
+		w := trustWorld(t, tt.trust, tt.trusted, 3, 0)
+		cfg := w.d.set.Config
+		cfg.MinimumAgreeing = tt.minimum
+		w.d.Configure(cfg)
+		w.servers[0].offset, w.servers[1].offset = tt.lie, 2*tt.lie
+		w.run(600, nil)
+		last := ""
+		for _, n := range w.notes {
+			if n.Code == "majority" || n.Code == "no-majority" {
+				last = n.Code + ": " + n.Text
+			}
+		}
+		if last != tt.code+": "+tt.want {
+			t.Errorf("%s: %q, want %s: %q", tt.name, last, tt.code, tt.want)
+		}
+	}
+}
