@@ -101,7 +101,7 @@ func (b *broker) draw(q nts.KeyExchange, who asker) (*drawing, []*leg) {
 	if len(who.deny) > 0 {
 		owners = make(map[int]bool)
 		for i, m := range members {
-			if out[i] = m.goesBy(who.deny); out[i] && m.owner != 0 {
+			if out[i] = m.deniedBy(who.deny); out[i] && m.owner != 0 {
 				owners[m.owner] = true
 			}
 		}

@@ -186,3 +186,45 @@ func TestFingerprintIsCanonical(t *testing.T) {
 		}
 	}
 }
+
+// A source that says another name to each client is forgotten under the first
+// ones. Then nobody can tell what a client means that denies a server, so it is
+// not for clients that deny any; a reload of the members changes nothing of that.
+// For others it is a source as any.
+func TestSourcesOfTooManyNamesAreDenied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		restless := w.add(func(s *source) { s.keep, s.plain = true, true })
+		other := w.add(func(s *source) { s.keep, s.plain = true, true })
+		w.start()
+		gives := func(want *source, change ...func(*ke.ClientRequest)) {
+			t.Helper()
+			time.Sleep(time.Minute) // or it is the same denial too often
+			if got, err := w.exchange(change...); err != nil || got.Server != want.name {
+				t.Errorf("%q instead of %q, %v", got.Server, want.name, err)
+			}
+		}
+		deny := func(name string) func(*ke.ClientRequest) {
+			return func(r *ke.ClientRequest) { r.Deny = []string{name} }
+		}
+		m := (*w.pool.broker.members.Load())[0]
+		for i := range mostNames {
+			gives(restless, deny("stranger.example"))
+			m.learn(fmt.Sprintf("ntp%d.example", i))
+		}
+		gives(restless, deny("stranger.example")) // all its names are known
+		gives(other, deny("ntp0.example"))
+		m.learn("last.example")
+		gives(other, deny("ntp0.example")) // which is forgotten
+		gives(other, deny("stranger.example"))
+		gives(restless)
+
+		weighty := restless.asSource()
+		weighty.Weight++
+		if err := w.pool.SetSources([]Source{weighty, other.asSource()}); err != nil {
+			t.Fatal(err)
+		}
+		gives(other, deny("ntp0.example"))
+		gives(restless)
+	})
+}

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"log/slog"
 	"net/netip"
 	"slices"
 	"sync"
@@ -28,6 +29,7 @@ type member struct {
 	nextDialect int      // index into dialects to ask in first
 	nameless    bool     // it does not answer questions for its names
 	named       bool     // it has said where its NTP servers are
+	forgot      bool     // it had more names than are remembered
 	naming      *naming  // the question that is in flight, or nil
 	namesNext   time.Time
 }
@@ -63,19 +65,45 @@ func (m *member) goesBy(names map[string]bool) bool {
 	return slices.ContainsFunc(m.names, func(n string) bool { return names[n] })
 }
 
+// deniedBy reports whether a client that denies some servers, by their canonical
+// names, does not want this source, or may not: of one that had more names than
+// are remembered nobody knows whether a client means it. It could else say
+// another name to each client, and be given again to one that has it.
+func (m *member) deniedBy(names map[string]bool) bool {
+	m.mu.Lock()
+	forgot := m.forgot
+	m.mu.Unlock()
+	return forgot || m.goesBy(names)
+}
+
 // learn remembers a name of the source's NTP server.
 func (m *member) learn(name string) {
-	name = nts.CanonicalServer(name)
+	if !m.remember(nts.CanonicalServer(name)) {
+		return
+	}
+	for _, l := range m.legs {
+		if l != nil {
+			l.tell(slog.LevelWarn, "time source has said too many names of NTP servers; clients that deny any server do not get it any more", "code", "pool-names", "names", mostNames)
+			return
+		}
+	}
+}
+
+// remember reports whether, with this name, the source has more than can be
+// remembered, for the first time.
+func (m *member) remember(name string) (tooMany bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.named = true
 	if slices.Contains(m.names, name) {
-		return
+		return false
 	}
 	if len(m.names) > mostNames {
 		m.names = slices.Delete(m.names, 1, 2) // the oldest that was learnt
+		tooMany, m.forgot = !m.forgot, true
 	}
 	m.names = append(m.names, name)
+	return tooMany
 }
 
 // inherit takes over what was learnt of the same source under an earlier
@@ -84,7 +112,7 @@ func (m *member) inherit(old *member) {
 	old.mu.Lock()
 	defer old.mu.Unlock()
 	m.names, m.nextDialect, m.nameless = slices.Clone(old.names), old.nextDialect, old.nameless
-	m.named, m.namesNext = old.named, old.namesNext
+	m.named, m.namesNext, m.forgot = old.named, old.namesNext, old.forgot
 }
 
 // dialect is the one to ask in now.

@@ -97,7 +97,7 @@ func (l *leg) isDenied(ctx context.Context, who asker) (bool, error) {
 		}
 	}
 	switch {
-	case l.member.goesBy(who.deny):
+	case l.member.deniedBy(who.deny):
 		return true, nil
 	case !l.member.isNamed():
 		return false, errNameless

@@ -2,13 +2,16 @@ package pool
 
 import (
 	"fmt"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"github.com/ntpd-go/ntpd-go/internal/testlog"
 	"github.com/ntpd-go/ntpd-go/nts"
 	"github.com/ntpd-go/ntpd-go/proto/aead"
 )
@@ -163,7 +166,8 @@ func TestChoose(t *testing.T) {
 }
 
 func TestLearntNamesAreBounded(t *testing.T) {
-	m := newMember(Source{Domain: "ke.example.net", Port: 4460}, nil)
+	var log testlog.Buffer
+	m := newMember(Source{Domain: "ke.example.net", Port: 4460}, &upstream{log: slog.New(slog.NewTextHandler(&log, nil))})
 	for range 1000 {
 		m.learn(fmt.Sprintf("ntp%d.example.net", rand.IntN(100)))
 	}
@@ -171,5 +175,8 @@ func TestLearntNamesAreBounded(t *testing.T) {
 	m.learn("last.example.net")
 	if n := len(m.names); n != mostNames+1 || m.names[0] != "ke.example.net" || m.names[n-1] != "last.example.net" || m.names[n-2] == "last.example.net" {
 		t.Errorf("%d names: %v", n, m.names)
+	}
+	if strings.Count(log.String(), "code=pool-names") != 1 {
+		t.Errorf("that there are too many is said otherwise than once:\n%s", log.String())
 	}
 }
