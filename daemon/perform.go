@@ -43,7 +43,11 @@ func (l *loop) perform(ctx context.Context, a engine.Action) error {
 		l.publish(a.Snapshot)
 	case engine.Save:
 		if err := l.save(a.State); err != nil {
-			l.log.Warn("could not save the clock's state", "code", "state-not-saved", "error", err)
+			text := "could not save the clock's state"
+			if a.State.Panicked {
+				text += "; a start before the next boot will not know that the daemon stopped at a limit on steps, and give the sources the room of a first correction"
+			}
+			l.log.Warn(text, "code", "state-not-saved", "error", err)
 		}
 	case engine.Keep:
 		if l.keep != nil {

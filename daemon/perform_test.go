@@ -1,8 +1,12 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/ntpd-go/ntpd-go/proto/engine"
@@ -31,6 +35,20 @@ func TestAServerRecordIsLookedUpWithoutSearchDomains(t *testing.T) {
 		l.resolve(t.Context(), tt.a)
 		if asked != tt.want {
 			t.Errorf("%+v: looked up %q, want %q", tt.a, asked, tt.want)
+		}
+	}
+}
+
+// That a panic will be forgotten is said where it cannot be saved.
+func TestAPanicThatIsNotSavedIsSaid(t *testing.T) {
+	for _, panicked := range []bool{false, true} {
+		var log bytes.Buffer
+		l := &loop{log: slog.New(slog.NewTextHandler(&log, nil)), save: func(engine.State) error { return errors.New("no space left on device") }}
+		if err := l.perform(t.Context(), engine.Save{State: engine.State{Panicked: panicked}}); err != nil {
+			t.Fatal(err)
+		}
+		if said := strings.Contains(log.String(), "will not know that the daemon stopped"); said != panicked || !strings.Contains(log.String(), "code=state-not-saved") {
+			t.Errorf("panicked %v: %s", panicked, log.String())
 		}
 	}
 }
