@@ -22,7 +22,7 @@ func calls(pid int) []seccomp.Rule {
 	for _, call := range []uintptr{
 		unix.SYS_FUTEX, unix.SYS_READ, unix.SYS_WRITE, unix.SYS_EPOLL_PWAIT, unix.SYS_NANOSLEEP, // the busiest
 		unix.SYS_ACCEPT4, unix.SYS_CLOSE, unix.SYS_WRITEV, unix.SYS_PREAD64, unix.SYS_FSTAT,
-		unix.SYS_GETSOCKNAME, unix.SYS_GETPEERNAME, unix.SYS_GETSOCKOPT, unix.SYS_SETSOCKOPT,
+		unix.SYS_GETSOCKNAME, unix.SYS_GETPEERNAME, unix.SYS_GETSOCKOPT,
 		unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL, unix.SYS_EVENTFD2, unix.SYS_PIPE2,
 		unix.SYS_MADVISE, unix.SYS_MUNMAP, unix.SYS_MINCORE,
 		unix.SYS_CLOCK_GETTIME, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_GETRANDOM, unix.SYS_UNAME,
@@ -44,6 +44,12 @@ func calls(pid int) []seccomp.Rule {
 		seccomp.Rule{Call: unix.SYS_MPROTECT, Arg: 2, Mask: unix.PROT_EXEC, Among: []uint32{0}},
 		// Duplicates and flags of descriptors, but none that signals somebody.
 		seccomp.Rule{Call: unix.SYS_FCNTL, Arg: 1, Among: []uint32{unix.F_GETFL, unix.F_SETFL, unix.F_DUPFD_CLOEXEC, unix.F_GETFD, unix.F_SETFD}},
+		// How connections live and end; TCP's options and those of all sockets
+		// share numbers. No filters of packets, which would outlive it in the
+		// sockets that it shares, and no other layer's.
+		seccomp.Rule{Call: unix.SYS_SETSOCKOPT, Arg: 2, Among: []uint32{
+			unix.TCP_NODELAY, unix.SO_KEEPALIVE, unix.TCP_KEEPIDLE, unix.TCP_KEEPINTVL, unix.TCP_KEEPCNT, unix.SO_LINGER,
+		}},
 		// Names of memory and of threads. It may ask whether it is dumped.
 		seccomp.Rule{Call: unix.SYS_PRCTL, Arg: 0, Among: []uint32{unix.PR_SET_VMA, unix.PR_SET_NAME, unix.PR_GET_DUMPABLE}},
 	)

@@ -54,6 +54,8 @@ func unfiltered() []string {
 		{"tgkill of another", unix.SYS_TGKILL, [6]uintptr{nobody, nobody}},
 		{"tkill", unix.SYS_TKILL, [6]uintptr{nobody}},
 		{"fcntl with signals", unix.SYS_FCNTL, [6]uintptr{none, unix.F_SETOWN}},
+		{"setsockopt with a filter", unix.SYS_SETSOCKOPT, [6]uintptr{none, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER}},
+		{"setsockopt with a connection", unix.SYS_SETSOCKOPT, [6]uintptr{none, unix.IPPROTO_TCP, unix.TCP_FASTOPEN_CONNECT}},
 		{"ioctl", unix.SYS_IOCTL, [6]uintptr{none}},
 		{"mmap of code", unix.SYS_MMAP, [6]uintptr{0, 0, unix.PROT_READ | unix.PROT_EXEC}},
 		{"mprotect of code", unix.SYS_MPROTECT, [6]uintptr{1, 0, unix.PROT_READ | unix.PROT_EXEC}},
