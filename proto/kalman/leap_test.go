@@ -16,6 +16,16 @@ func TestMonthDay(t *testing.T) {
 	}
 }
 
+// No other day than the last of June and of December ever had a leap second.
+func TestLeapDays(t *testing.T) {
+	for at := time.Date(2024, 1, 1, 23, 59, 0, 0, time.UTC); at.Year() < 2040; at = at.Add(24 * time.Hour) {
+		half := at.Month() == time.June || at.Month() == time.December
+		if want := half && at.Add(time.Hour).Day() == 1; leapDay(proto.FromTime(at)) != want {
+			t.Errorf("%v: %v, want %v", at, !want, want)
+		}
+	}
+}
+
 func leapWorld(t *testing.T, start time.Time, leaps ...proto.Leap) *world {
 	w := newWorld(t, 0.1, 20e-6)
 	w.epoch = proto.FromTime(start)

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"pgregory.net/rapid"
+
 	"github.com/ntpd-go/ntpd-go/proto"
 	"github.com/ntpd-go/ntpd-go/proto/aead"
 	"github.com/ntpd-go/ntpd-go/proto/cookie"
@@ -212,6 +214,33 @@ func TestExactlyOne(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is sealed is whole fields from its first octet to its last, or the request
+// is malformed, whoever sealed it.
+func TestWhatIsSealedIsFields(t *testing.T) {
+	x := associate(t, aead.AESSIVCMAC256)
+	clear := append(field(plain(4), proto.FieldUniqueIdentifier, uid(32)), field(nil, proto.FieldCookie, x.cookie)...)
+	rapid.Check(t, func(r *rapid.T) {
+		sealed := rapid.SliceOfN(rapid.SampledFrom([]byte{0, 4, 8, 12, 0x42, 3}), 0, 20).Draw(r, "sealed")
+		whole, rest := true, sealed
+		for whole && len(rest) > 0 {
+			n := 0
+			if len(rest) >= 4 {
+				n = int(rest[2])<<8 | int(rest[3])
+			}
+			if whole = n >= 4 && n%4 == 0 && n <= len(rest); whole {
+				rest = rest[n:]
+			}
+		}
+		want := Malformed
+		if whole {
+			want = AcceptedNTS
+		}
+		if _, v := respond(t, x.seal(t, bytes.Clone(clear), sealed), x.keys); v != want {
+			r.Errorf("%x: %v, want %v", sealed, v, want)
+		}
+	})
 }
 
 // TestNAK: "If the server is unable to validate the cookie or authenticate the

@@ -166,5 +166,13 @@ var guards = []guard{
 		"if !samePublicKey(c.PublicKey, key.Public()) {", "if len(chain) == 0 && !samePublicKey(c.PublicKey, key.Public()) {"}}, []string{ke}, "T53"},
 	{"who claims a large error leads nobody", []edit{{"proto/kalman/choose.go",
 		"use[i] = chosen[i] && v.measured().touches(common)", "use[i] = chosen[i] && v.touches(common)"}}, []string{kalman, "./internal/sim"}, ""},
+	{"sources with NTS outvote others", []edit{{"proto/kalman/trust.go",
+		"d.exclusive = d.set.Trust == TrustRequired || d.set.Trust == TrustOutvotes && trusted > 0", "d.exclusive = d.set.Trust == TrustRequired"}}, []string{kalman, engine}, "T59"},
+	{"leap seconds come at the end of June and December", []edit{{"proto/kalman/leap.go",
+		"return (month == 6 && day == 30) || (month == 12 && day == 31)", "return month > 0 && day > 0"}}, []string{kalman, engine}, "T64"},
+	{"the end of a denied network", []edit{{"proto/server/ranges.go",
+		"return lo > 0 && !r[lo-1].hi.Less(a)", "return lo > 0 && r[lo-1].lo.Is4() == a.Is4()"}}, []string{server}, "T79"},
+	{"what is sealed is whole", []edit{{"proto/server/protected.go",
+		"if proto.CheckInner(inner) != nil {", "if proto.CheckInner(inner) != nil && length < 0 {"}}, []string{server}, "T02"},
 	{"minority of liars", []edit{{"proto/kalman/survey.go", "2*agreeing > voters", "2*agreeing > 0"}}, []string{kalman}, "T27"},
 }
