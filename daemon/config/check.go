@@ -128,10 +128,38 @@ func (d *decoder) check(c *Config) {
 				sync.MinimumAgreeingSources, c.Expected())})
 	}
 	d.checkTwice(c)
+	d.checkColdStart(c)
 	for i := range c.NTSKEServers {
 		d.checkServed(c, &c.NTSKEServers[i])
 	}
 	d.checkPermissions(c)
+}
+
+// checkColdStart warns of a bounded cold start that can never have a quorum: one key exchange server is one opinion there,
+// however many servers it names.
+func (d *decoder) checkColdStart(c *Config) {
+	sync := &c.Synchronization
+	if sync.NTSColdStart != ColdStartBounded || !c.CanSteer() {
+		return
+	}
+	plain, named := 0, map[string]bool{}
+	for i := range c.Sources {
+		switch s := &c.Sources[i]; {
+		case s.SRVResolution:
+			return // there may be several behind the name
+		case s.Mode == ModeNTS || s.Mode == ModeNTSPool:
+			named[strings.ToLower(strings.TrimSuffix(s.Address.Host, "."))] = true
+		case s.Mode == ModePool:
+			plain += s.Count
+		case s.Mode != ModePPS:
+			plain++
+		}
+	}
+	if n := plain + len(named); len(named) > 0 && n < sync.MinimumAgreeingSources {
+		d.warn(sync.At("nts-cold-start"), "synchronization.nts-cold-start", fmt.Sprintf(
+			"a clock that begins at a wrong date can never be set: %d sources must agree, and the certificates of all that are configured hang on %d key exchange servers; add sources with others, or lower minimum-agreeing-sources",
+			sync.MinimumAgreeingSources, len(named)))
+	}
 }
 
 // checkTwice warns of servers that are written twice: each time has a vote, so that one server agrees with itself. Names
