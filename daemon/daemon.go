@@ -266,6 +266,9 @@ func (d *daemon) takeClock() (*loop, error) {
 	if all := kept.claim(); len(all) > 0 {
 		l.queue = append(l.queue, engine.Restored{Sessions: all})
 	}
+	if local, err := netio.LocalAddrs(); err == nil { // before any name is looked up that may lead here
+		l.queue = append(l.queue, d.network(local))
+	}
 	return l, nil
 }
 

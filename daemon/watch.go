@@ -22,14 +22,8 @@ const watchInterval = 4 * time.Second
 // else steers the clock.
 func (d *daemon) watch(ctx context.Context, l *loop) {
 	var all sync.WaitGroup
-	var serving []netip.AddrPort
-	for i := range d.Config.Servers {
-		serving = append(serving, d.Config.Servers[i].Listen)
-	}
 	all.Go(func() {
-		netio.Watch(ctx, watchInterval, func(local []netip.Addr) {
-			l.post(ctx, engine.NetworkChanged{Local: local, Serving: serving})
-		})
+		netio.Watch(ctx, watchInterval, func(local []netip.Addr) { l.post(ctx, d.network(local)) })
 	})
 	all.Go(func() {
 		clock.NewWatch(d.Clock).Run(ctx, watchInterval, func(ev engine.Jumped) { l.post(ctx, ev) })
@@ -38,6 +32,15 @@ func (d *daemon) watch(ctx context.Context, l *loop) {
 		all.Go(func() { watchOthers(ctx, c, d.Log) })
 	}
 	all.Wait()
+}
+
+// network is where this machine can be reached, and where it serves.
+func (d *daemon) network(local []netip.Addr) engine.NetworkChanged {
+	ev := engine.NetworkChanged{Local: local}
+	for i := range d.Config.Servers {
+		ev.Serving = append(ev.Serving, d.Config.Servers[i].Listen)
+	}
+	return ev
 }
 
 // shared is a clock that others can steer too, and that knows when they did: at
