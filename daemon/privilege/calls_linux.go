@@ -44,9 +44,9 @@ func calls(pid int) []seccomp.Rule {
 		seccomp.Rule{Call: unix.SYS_MPROTECT, Arg: 2, Mask: unix.PROT_EXEC, Among: []uint32{0}},
 		// Duplicates and flags of descriptors, but none that signals somebody.
 		seccomp.Rule{Call: unix.SYS_FCNTL, Arg: 1, Among: []uint32{unix.F_GETFL, unix.F_SETFL, unix.F_DUPFD_CLOEXEC, unix.F_GETFD, unix.F_SETFD}},
-		// How connections live and end; TCP's options and those of all sockets
-		// share numbers. No filters of packets, which would outlive it in the
-		// sockets that it shares, and no other layer's.
+		// How connections live and end. Options of other layers share these
+		// numbers, which is as well: there is no filter of packets among them,
+		// that would outlive it in the sockets that it shares.
 		seccomp.Rule{Call: unix.SYS_SETSOCKOPT, Arg: 2, Among: []uint32{
 			unix.TCP_NODELAY, unix.SO_KEEPALIVE, unix.TCP_KEEPIDLE, unix.TCP_KEEPINTVL, unix.TCP_KEEPCNT, unix.SO_LINGER,
 		}},

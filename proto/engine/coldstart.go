@@ -26,8 +26,10 @@ import (
 //     that time exchange keys anew.
 //
 // Whoever holds the key of a certificate that expired after the bound can
-// still lie, as far back as that; with a quorum he needs several, so that a
-// pool alone is none unless one source is enough.
+// still lie, as far back as that; where several key exchange servers are
+// configured he needs two, and a pool alone is no quorum unless one source is
+// enough. Names count: those of one certificate are several. And sources without
+// keys, where they may set the clock alone, may set it here, too.
 type proof struct {
 	provisional bool
 	from, to    time.Time // when the chain of certificates is valid
@@ -83,11 +85,12 @@ type quorum struct {
 // opinions is how many agree that do not hang on one certificate.
 func (q *quorum) opinions() int { return q.plain + len(q.keyServers) }
 
-// needed is how many opinions make a quorum: one of several never does.
-func (q *quorum) needed(minimum int) int { return max(minimum, min(len(q.configured), 2)) }
+// vouchers is how many key exchange servers must be among them: one of several
+// is not enough, whatever sources say that anybody can forge.
+func (q *quorum) vouchers() int { return min(len(q.configured), 2) }
 
 func (q *quorum) reached(minimum int) bool {
-	return q.opinions() >= q.needed(minimum) && q.agree >= min(q.slots, 2)
+	return len(q.keyServers) >= q.vouchers() && q.opinions() >= minimum && q.agree >= min(q.slots, 2)
 }
 
 // join adds a name to a list that does not have it.
@@ -158,8 +161,9 @@ func (e *Engine) lacks(q *quorum) {
 	e.cold.told = true
 	e.report(Incident{
 		Level: Warn, Code: "cold-start-no-quorum",
-		Text: fmt.Sprintf("the clock is not known, and %d of the %d that are needed agree on the time: servers whose keys come from one key exchange server count as one; "+
-			"set the clock, configure other sources, or ask for fewer (minimum-agreeing-sources)", q.opinions(), q.needed(e.cfg.Discipline.MinimumAgreeing)),
+		Text: fmt.Sprintf("the clock is not known, and too few agree on the time: %d sources of the %d that are needed, with %d key exchange servers of %d; servers whose keys come from one count as one; "+
+			"set the clock, configure other sources, or ask for fewer (minimum-agreeing-sources)",
+			q.opinions(), e.cfg.Discipline.MinimumAgreeing, len(q.keyServers), q.vouchers()),
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ntpd-go/ntpd-go/proto"
+	"github.com/ntpd-go/ntpd-go/proto/kalman"
 )
 
 const yearOf = 365 * 24 * time.Hour
@@ -284,6 +285,30 @@ func TestACertificateOfTheWrongTimeIsProvisional(t *testing.T) {
 		e.now.Wall = proto.FromTime(eraStart).Add(tt.now)
 		if got := e.proofOf(&tt.ev).provisional; got != tt.want {
 			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// Whoever is on the path forges sources without keys as he likes: beside one
+// stolen certificate of two they are no quorum.
+func TestAColdStartCountsNoForgeries(t *testing.T) {
+	const late = 100 * 24 * time.Hour
+	for _, minimum := range []int{1, 2, 3} {
+		for _, forged := range [][]string{{}, {"203.0.113.7"}, {"203.0.113.7", "198.51.100.7"}} {
+			w, hosts := coldWorld(t, true, 2)
+			cfg := w.engine.cfg
+			cfg.Sources = slices.Clone(cfg.Sources)
+			cfg.Discipline.MinimumAgreeing, cfg.Discipline.Trust = minimum, kalman.TrustRequired
+			for _, a := range forged {
+				cfg.Sources = append(cfg.Sources, src(ModeServer, a, 1))
+				w.host(a).wrong = proto.FromStd(-late)
+			}
+			w.engine = New(cfg, w.engine.saved, seed(1), w.now())
+			hosts[0].wrong, hosts[1].down = proto.FromStd(-late), true
+			w.run(20 * time.Minute)
+			if w.stepsMade() != 0 {
+				t.Errorf("with %d sources needed and %d forged: %d steps", minimum, len(forged), w.stepsMade())
+			}
 		}
 	}
 }

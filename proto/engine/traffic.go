@@ -221,8 +221,8 @@ func (e *Engine) ourselves(a netip.AddrPort) bool {
 	addr := a.Addr().Unmap()
 	return slices.ContainsFunc(e.sockets, func(s netip.AddrPort) bool {
 		at := s.Addr().Unmap()
-		any := at.IsUnspecified() && (at.Is6() || addr.Is4())
-		return s.Port() == a.Port() && (at == addr || any && (addr.IsLoopback() || e.here(addr)))
+		all := at.IsUnspecified() && (at.Is6() || addr.Is4())
+		return s.Port() == a.Port() && (at == addr || all && (addr.IsLoopback() || e.here(addr)))
 	})
 }
 
