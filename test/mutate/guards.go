@@ -175,6 +175,6 @@ var guards = []guard{
 	{"the end of a denied network", []edit{{"proto/server/ranges.go",
 		"return lo > 0 && !r[lo-1].hi.Less(a)", "return lo > 0 && r[lo-1].lo.Is4() == a.Is4()"}}, []string{server}, "T79"},
 	{"what is sealed is whole", []edit{{"proto/server/protected.go",
-		"if proto.CheckInner(inner) != nil {", "if proto.CheckInner(inner) != nil && length < 0 {"}}, []string{server}, "T02"},
+		"if proto.CheckInner(inner) != nil {", "if proto.CheckInner(inner) != nil && length < 0 {"}}, []string{server}, "T10"},
 	{"minority of liars", []edit{{"proto/kalman/survey.go", "2*agreeing > voters", "2*agreeing > 0"}}, []string{kalman}, "T27"},
 }
