@@ -111,9 +111,12 @@ type Server struct {
 type Glitch struct{ P, Size float64 }
 
 // Lie is a clock that runs away from a moment on, at a rate in s/s, until it is
-// this far off, with noise on every answer. The server claims as much root
-// dispersion as it lies, so that its word covers the truth.
-type Lie struct{ From, Rate, Most, Noise float64 }
+// this far off, with noise on every answer. Unless it boasts, the server claims as
+// much root dispersion as it lies, so that its word covers the truth.
+type Lie struct {
+	From, Rate, Most, Noise float64
+	Boasts                  bool
+}
 
 // Link is one direction of a path.
 type Link struct {

@@ -62,7 +62,10 @@ func (s *responder) answer(t float64, request []byte) []byte {
 	dispersion := m.Dispersion
 	if l := m.Lie; l != nil && t > l.From {
 		lie := min(float64(l.Rate*(t-l.From)), l.Most)
-		o, dispersion = o+lie+float64(l.Noise*s.rng.normal()), max(dispersion, lie)
+		o += lie + float64(l.Noise*s.rng.normal())
+		if !l.Boasts {
+			dispersion = max(dispersion, lie)
+		}
 	}
 	at := s.epoch.Add(proto.FromSeconds(t)).Add(proto.FromSeconds(o))
 	h := proto.Header{

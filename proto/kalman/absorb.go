@@ -263,7 +263,7 @@ func (d *Discipline) blame(s *source, at rawTime) verdict {
 		return clockMoved
 	case 2*heard < others && max(s.run, -s.run) < patientRun && at.since(s.runAt) < confirmPeriod:
 		return unknown
-	case heard > 0 && 2*same >= others: // with the source itself, the majority
+	case heard > 0 && 2*same >= heard:
 		return clockMoved
 	default:
 		return serverMoved

@@ -16,7 +16,17 @@ func (v interval) touches(o interval) bool { return v.low <= o.high && v.high >=
 
 // measured is the interval without the error that the server claims.
 func (v interval) measured() interval {
-	v.low, v.high = v.low+v.claimed, v.high-v.claimed
+	v.low, v.high, v.claimed = v.low+v.claimed, v.high-v.claimed, 0
+	return v
+}
+
+// lenient is wider by half for one that was selected, so that nobody comes and
+// goes at an edge.
+func (v interval) lenient() interval {
+	if v.incumbent {
+		slack := (v.high - v.low) / 4
+		v.low, v.high = v.low-slack, v.high+slack
+	}
 	return v
 }
 
@@ -83,17 +93,30 @@ func choose(all []interval) (agreeing int, common interval, chosen []bool) {
 
 // useful are those of the chosen intervals that touch the common part by what
 // was measured of them. Whoever claims a large error for itself agrees with
-// everybody, wherever it is; so it may agree, but not lead. Where the common part
-// lies in what is claimed alone, as between two rough servers, all are of use.
+// everybody, wherever it is; so it may agree, but not lead. And whoever claims
+// none makes that part narrow, wherever it is: so if a majority agrees by what
+// was measured alone, its common part counts. Where the common part lies in what
+// is claimed alone, as between two rough servers, all are of use.
 func useful(all []interval, common interval, chosen []bool) []bool {
-	use := make([]bool, len(chosen))
+	bare := make([]interval, len(all))
+	voters := 0
 	for i, v := range all {
-		use[i] = chosen[i] && v.measured().touches(common)
-	}
-	for i, v := range all {
-		if use[i] && v.votes {
-			return use
+		bare[i] = v.measured()
+		bare[i].votes = v.votes && chosen[i]
+		if v.votes {
+			voters++
 		}
 	}
-	return chosen
+	if agreeing, core, _ := choose(bare); 2*agreeing > voters {
+		common = core
+	}
+	use, some := make([]bool, len(chosen)), false
+	for i, v := range bare {
+		use[i] = chosen[i] && v.lenient().touches(common)
+		some = some || use[i] && v.votes
+	}
+	if !some {
+		return chosen
+	}
+	return use
 }

@@ -94,6 +94,8 @@ func TestUsefulIsWhatWasMeasuredToAgree(t *testing.T) {
 		{"it touches", []interval{v(0, 2, 0), v(1, 3, 0), v(-12, 18, 14)}, []bool{true, true, true}},
 		{"rough ones that meet in their claims", []interval{v(-31, 31, 30), v(29, 91, 30)}, []bool{true, true}},
 		{"and a mute one between them", []interval{v(-31, 31, 30), v(29, 91, 30), mute(29, 31)}, []bool{true, true, true}},
+		{"a liar who claims nothing, among rough ones who agree", []interval{v(-31, 31, 30), v(-30, 32, 30), v(25, 26, 0)}, []bool{true, true, false}},
+		{"one who claims nothing, among rough ones who do not", []interval{v(-31, 31, 30), v(-11, 51, 30), v(19, 20, 0)}, []bool{false, true, true}},
 		{"a liar without one", []interval{v(0, 2, 0), v(1, 3, 0), v(9, 21, 0)}, []bool{true, true, false}},
 	} {
 		_, common, chosen := choose(tt.all)

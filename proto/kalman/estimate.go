@@ -90,7 +90,8 @@ func (d *Discipline) findRoot() {
 			continue
 		}
 		best = r
-		d.root = root{s.id, s.rootDel + proto.FromSeconds(s.today()), s.rootDisp + proto.FromSeconds(s.accuracy)}
+		trip := proto.FromSeconds(s.today())
+		d.root = root{s.id, min(s.rootDel, proto.MaxDuration-trip) + trip, s.rootDisp + proto.FromSeconds(s.accuracy)}
 	}
 }
 
