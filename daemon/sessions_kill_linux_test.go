@@ -165,7 +165,9 @@ func live(t *testing.T, dir string, start int) {
 		v.perform(v.engine.Handle(v.now(), engine.Ending{}, nil))
 	}
 	v.note("over\n")
-	select {} // until it is killed
+	for { // until it is killed; the runtime ends who waits for nothing
+		time.Sleep(time.Minute)
+	}
 }
 
 // TestSIGKILLReusesNoCookie kills a client with NTS at random instants, over
