@@ -177,10 +177,13 @@ func holdPort(t *scene.Trial, h *lab.Host, addr string, opt int) (release func()
 		return err
 	}}
 	var c net.PacketConn
-	t.Check(h.Inside(func() (err error) {
-		c, err = config.ListenPacket(t.Context, "udp4", addr)
-		return err
-	}))
+	// A program that another row starts has a copy of the socket before, until it begins.
+	t.Eventually(5*time.Second, func() error {
+		return h.Inside(func() (err error) {
+			c, err = config.ListenPacket(t.Context, "udp4", addr)
+			return err
+		})
+	})
 	t.Cleanup(func() { c.Close() })
 	return func() { c.Close() }
 }
