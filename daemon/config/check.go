@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 func itoa[V ~int | ~int8](n V) string { return strconv.Itoa(int(n)) }
@@ -148,7 +147,7 @@ func (d *decoder) checkColdStart(c *Config) {
 		case s.SRVResolution:
 			return // there may be several behind the name
 		case s.Mode == ModeNTS || s.Mode == ModeNTSPool:
-			named[strings.ToLower(strings.TrimSuffix(s.Address.Host, "."))] = true
+			named[s.Address.canonical()] = true
 		case s.Mode == ModePool:
 			plain += s.Count
 		case s.Mode != ModePPS:
@@ -176,7 +175,7 @@ func (d *decoder) checkTwice(c *Config) {
 		if s.Mode != ModeServer && s.Mode != ModeNTS {
 			continue
 		}
-		this := server{s.Mode, strings.ToLower(strings.TrimSuffix(s.Address.Host, ".")), s.Address.Port}
+		this := server{s.Mode, s.Address.canonical(), s.Address.Port}
 		if first, twice := seen[this]; twice {
 			d.warn(s.At("address"), "source.address", fmt.Sprintf("%s is already the source at line %d: one server would have two votes and agree with itself; remove one of them", s.Address, first.Line))
 			continue

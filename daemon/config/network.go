@@ -13,6 +13,9 @@ type Address struct {
 	Port uint16
 }
 
+// canonical is the host by which servers are told apart: names may differ in case and in the dot at their end.
+func (a Address) canonical() string { return strings.ToLower(strings.TrimSuffix(a.Host, ".")) }
+
 // String joins the two, with brackets around an IPv6 address.
 func (a Address) String() string {
 	if strings.Contains(a.Host, ":") {
