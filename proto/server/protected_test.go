@@ -216,8 +216,8 @@ func TestExactlyOne(t *testing.T) {
 	}
 }
 
-// What is sealed is whole fields from its first octet to its last, or the request
-// is malformed, whoever sealed it.
+// What is sealed is whole fields from its first octet to its last, and no other
+// authenticator, or the request is malformed, whoever sealed it.
 func TestWhatIsSealedIsFields(t *testing.T) {
 	x := associate(t, aead.AESSIVCMAC256)
 	clear := append(field(plain(4), proto.FieldUniqueIdentifier, uid(32)), field(nil, proto.FieldCookie, x.cookie)...)
@@ -229,7 +229,8 @@ func TestWhatIsSealedIsFields(t *testing.T) {
 			if len(rest) >= 4 {
 				n = int(rest[2])<<8 | int(rest[3])
 			}
-			if whole = n >= 4 && n%4 == 0 && n <= len(rest); whole {
+			whole = n >= 4 && n%4 == 0 && n <= len(rest) && proto.FieldType(int(rest[0])<<8|int(rest[1])) != proto.FieldAuthenticator
+			if whole {
 				rest = rest[n:]
 			}
 		}
