@@ -300,9 +300,10 @@ func (d *Discipline) rerouted(s *source, m move) {
 	switch {
 	case !d.joint.started || m.from.col < 0:
 	case m.known && m.to.col >= 0:
-		if m.to != s.route.lowest() {
-			d.joint.doubt(m.to.col, twelfth)
-		}
+		// Another path may be as long: it differs from the shortest by what it
+		// is longer.
+		over := m.to.base() - s.route.lowest().base()
+		d.joint.doubt(m.to.col, float64(over*over)/12)
 	case m.lowest:
 		rho := m.to.prior / m.from.prior
 		d.joint.grow(m.to, m.from.col, rho, 0, float64(rho*twelfth))

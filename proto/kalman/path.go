@@ -188,7 +188,23 @@ func (r *route) down(delay float64) (move, bool) {
 	if c.count() < recentCount || delay >= c.base()-c.threshold() {
 		return move{}, false
 	}
-	return move{from: c, to: c.fork(), lowest: delay < r.lowest().base(), shift: c.base() - delay}, true
+	m := move{from: c, to: c.fork(), lowest: delay < r.lowest().base(), shift: c.base() - delay}
+	m.to.from = r.below(delay)
+	if m.to.from != nil {
+		m.to.rise = delay - m.to.from.base()
+	}
+	return m, true
+}
+
+// below is the longest of the paths that are shorter than a delay; nil if none is.
+func (r *route) below(delay float64) *path {
+	var best *path
+	for _, p := range r.paths {
+		if p.base() < delay && (best == nil || p.base() > best.base()) {
+			best = p
+		}
+	}
+	return best
 }
 
 // up recognises a longer path: a run of delays that are all longer than the

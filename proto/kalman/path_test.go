@@ -154,6 +154,24 @@ func TestQueueThatLookedLikeAPathIsForgotten(t *testing.T) {
 	}
 }
 
+// The end of a detour behind a queue looks like a path as well.
+func TestQueueAfterADetourIsForgotten(t *testing.T) {
+	tr := newTraveller()
+	tr.send(100, 10e-3, 1e-4)
+	before := tr.r.now
+	tr.send(matureCount, 50e-3, 1e-4)
+	if moves := tr.send(1, 12e-3, 0); len(moves) != 1 || moves[0].known || moves[0].lowest {
+		t.Fatalf("moves %+v", moves)
+	}
+	queue := tr.r.now
+	for base := 12e-3; base > 10e-3 && tr.r.now == queue; base -= 2e-5 {
+		tr.send(1, base, 0)
+	}
+	if tr.r.now != before || !queue.queue {
+		t.Errorf("the path in use has a base of %v, the one before %v", tr.r.now.base(), before.base())
+	}
+}
+
 // What stays longer is a path, however it wavers, and what comes to lie between is
 // another.
 func TestLongerPathIsNotTakenForAQueue(t *testing.T) {

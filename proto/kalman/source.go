@@ -87,7 +87,15 @@ func (s *source) today() float64 {
 // radius is how far from the source's offset the truth may lie by what was
 // measured here, with a deviation sigma of the offset.
 func (s *source) radius(set *settings, sigma float64) float64 {
-	return float64(set.statisticalWeight*sigma) + float64(set.delayWeight*s.base()) + s.accuracy
+	return float64(set.statisticalWeight*sigma) + s.constant(set, s.route.now)
+}
+
+// constant is how large the bias of a path may be, but for the server's own.
+func (s *source) constant(set *settings, p *path) float64 {
+	if p.count() == 0 {
+		return s.accuracy
+	}
+	return float64(set.delayWeight*p.base()) + s.accuracy
 }
 
 // fit says whether the source may vote at all, and if not, why.

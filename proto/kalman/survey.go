@@ -104,11 +104,10 @@ func (d *Discipline) testimony(s *source, at rawTime, origin proto.Duration) (x,
 }
 
 // expel takes a source out of the joint estimate. What was learnt about its
-// biases is void: should it return, it begins anew.
+// biases is void.
 func (d *Discipline) expel(s *source) {
 	for _, p := range s.route.paths {
-		d.joint.shrink(p)
-		p.anchor = 0
+		d.forgo(p)
 	}
 }
 
@@ -205,7 +204,8 @@ func (d *Discipline) reanchor() {
 }
 
 // confine keeps the bias of each source that is believed within what the
-// delay to it and its own distance allow. They leave that only when a whole
+// delay to it and its own distance allow: on the shortest path, or on the one
+// in use where that is about as short. They leave that only when a whole
 // majority was found to be wrong.
 func (d *Discipline) confine() {
 	if !d.joint.started {
@@ -213,7 +213,10 @@ func (d *Discipline) confine() {
 	}
 	low, high := math.Inf(-1), math.Inf(1)
 	d.anchored(func(s *source, p *path) {
-		b, r := d.joint.biasOf(p), s.radius(&d.set, 0)+s.distance
+		if now := s.route.now; now.col >= 0 && now.base() <= float64(asShort*p.base()) {
+			p = now // it says as much, and today
+		}
+		b, r := d.joint.biasOf(p), s.constant(&d.set, p)+s.distance
 		low, high = max(low, b-r), min(high, b+r)
 	})
 	var delta float64
@@ -226,7 +229,18 @@ func (d *Discipline) confine() {
 		delta = high
 	}
 	d.joint.shift(delta)
-	d.anchored(func(_ *source, p *path) { p.anchor = d.joint.biasOf(p) })
+	d.anchored(func(s *source, p *path) {
+		p.anchor = d.joint.biasOf(p)
+		if math.Abs(p.anchor) > s.constant(&d.set, p)+s.distance+nanosecond {
+			d.forgo(p) // refuted by the path in use
+		}
+	})
 	d.joint.settle()
 	d.dirty = true
+}
+
+// forgo forgets the bias of a path: should it be taken again, it begins anew.
+func (d *Discipline) forgo(p *path) {
+	d.joint.shrink(p)
+	p.anchor = 0
 }

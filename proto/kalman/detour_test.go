@@ -1,0 +1,128 @@
+package kalman
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/ntpd-go/ntpd-go/proto"
+)
+
+// A short path behind a queue, and a detour at times that is four hundred times
+// as long. What was learnt about the short one's bias holds when it is taken up
+// again. (When all that the detour is longer by was doubt, the clock followed
+// the first few samples of each return, further and further.)
+func TestDetoursDoNotCarryTheClockAway(t *testing.T) {
+	const (
+		shortest = 75e-6 // one way; seen in the first minute only
+		usual    = 100e-6
+		detour   = 40e-3 // in one direction
+		from     = 120   // s
+		until    = 7200
+		seeds    = 5
+	)
+	beyond := 0
+	for seed := range uint64(seeds) {
+		w := newWorld(t, 0.001, 1e-5)
+		w.rng = rand.New(rand.NewPCG(seed, 1))
+		w.add(1, server{delay: shortest, jitter: 20e-6, poll: 1})
+		s, extra := w.servers[0], 0.0
+		s.edit = func(e *Exchange) { // the wait is on the way back, all of it
+			e.T2, e.T3 = e.T2.Add(proto.FromSeconds(-extra/2)), e.T3.Add(proto.FromSeconds(-extra/2))
+		}
+		worst, off := 0.0, 0.0
+		w.run(until, func() {
+			base := usual
+			if w.now < from/2 {
+				base = shortest
+			}
+			extra = 1e-3 * w.rng.ExpFloat64()
+			if w.now > from && math.Mod(w.now, 60) < 12 {
+				extra += detour
+			}
+			s.delay = base + extra/2
+			if w.now < from {
+				return
+			}
+			e := w.d.Estimate(w.time())
+			bound := e.RootDelay.Seconds()/2 + e.RootDispersion.Seconds()
+			worst, off = max(worst, math.Abs(w.clock)/bound), max(off, math.Abs(w.clock))
+			if math.Abs(w.clock) > bound {
+				beyond++
+			}
+		})
+		t.Logf("seed %d: off by %.0f µs at most, %.0f %% of the published bound", seed, off*1e6, 100*worst)
+	}
+	const most = seeds * (until - from) / 1000
+	if beyond > most {
+		t.Errorf("beyond the published bound for %d s, want %d at most", beyond, most)
+	}
+}
+
+// travelled is a discipline whose only server was reached over a path of 150 µs
+// for a minute, and over one of 200 µs since; both are returned.
+func travelled(t *testing.T) (w *world, shortest, usual *path) {
+	w = newWorld(t, 0.001, 1e-5)
+	w.add(1, server{delay: 75e-6, jitter: 2e-6, poll: 1})
+	w.run(60, nil)
+	w.servers[0].delay = 100e-6
+	w.run(180, nil)
+	r := &w.d.sources[0].route
+	if len(r.paths) != 2 || r.now != r.paths[1] || r.now.col < 0 || r.paths[0].col < 0 {
+		t.Fatalf("%d paths", len(r.paths))
+	}
+	return w, r.paths[0], r.now
+}
+
+// A path that is taken up again may be another one, but only by what it is
+// longer than the shortest; the detour in between says nothing about it.
+func TestPathTakenUpAgainKeepsItsBias(t *testing.T) {
+	w, shortest, usual := travelled(t)
+	s, j := w.d.sources[0], &w.d.joint
+	variance := func(p *path) float64 { return j.model[0].p[p.col*j.size()+p.col] }
+	far := usual.fork()
+	far.add(j.at, 80e-3)
+	s.route.paths = append(s.route.paths, far)
+	w.d.enter(far)
+	for _, p := range []*path{usual, shortest} {
+		before, over := variance(p), p.base()-shortest.base()
+		w.d.rerouted(s, move{from: far, to: p, known: true, shift: far.base() - p.base()})
+		if got, want := variance(p)-before, over*over/12; math.Abs(got-want) > 1e-18 {
+			t.Errorf("a path of %.6f s is doubted by %g s², want %g", p.base(), got, want)
+		}
+	}
+}
+
+// The path in use is held to what its delay allows, if it is about as short as
+// the shortest; what that refutes about the shortest is forgotten.
+func TestBiasIsConfinedOnThePathInUse(t *testing.T) {
+	w, shortest, usual := travelled(t)
+	s, j := w.d.sources[0], &w.d.joint
+	for q := range j.model {
+		j.model[q].m[0] -= 2e-3
+		j.model[q].m[usual.col] += 2e-3 // what no sample can tell apart
+	}
+	w.d.survey()
+	if b, most := j.biasOf(usual), s.constant(&w.d.set, usual); b > most+1e-9 || b < most-1e-9 {
+		t.Errorf("the bias in use is %v, want %v", b, most)
+	}
+	if shortest.col >= 0 {
+		t.Errorf("the shortest path keeps a bias of %v", j.biasOf(shortest))
+	}
+}
+
+// A detour says less about true time than the shortest path did.
+func TestDetourDoesNotRefuteTheShortestPath(t *testing.T) {
+	w, shortest, _ := travelled(t)
+	w.servers[0].delay = 1e-3
+	w.run(240, nil)
+	s, j := w.d.sources[0], &w.d.joint
+	detour, before := s.route.now, j.biasOf(shortest)
+	for q := range j.model {
+		j.model[q].m[detour.col] += 5e-3
+	}
+	w.d.survey()
+	if shortest.col < 0 || j.biasOf(shortest) != before {
+		t.Error("the shortest path was refuted by a detour")
+	}
+}
