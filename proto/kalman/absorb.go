@@ -300,9 +300,9 @@ func (d *Discipline) rerouted(s *source, m move) {
 	switch {
 	case !d.joint.started || m.from.col < 0:
 	case m.known && m.to.col >= 0:
-		// Another path may be as long: it differs from the shortest by what it
-		// is longer.
-		over := m.to.base() - s.route.lowest().base()
+		// Another path may be as long: it differs by what it is longer than the
+		// shortest, and from the one before by the change.
+		over := min(m.to.base()-s.route.lowest().base(), m.shift)
 		d.joint.doubt(m.to.col, float64(over*over)/12)
 	case m.lowest:
 		rho := m.to.prior / m.from.prior

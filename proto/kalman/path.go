@@ -246,7 +246,7 @@ func (r *route) up() (move, bool) {
 // round trips have sunk to those of the path before.
 func (r *route) refuted() (move, bool) {
 	c := r.now
-	if c.from == nil || !slices.Contains(r.paths, c.from) || c.base()-c.from.base() >= sunk*c.rise {
+	if c.from == nil || c.base()-c.from.base() >= sunk*c.rise {
 		return move{}, false
 	}
 	c.queue = true
@@ -263,6 +263,10 @@ func (r *route) lowest() *path {
 	}
 	return best
 }
+
+// proven says whether the path in use has a bias, and has been seen often
+// enough for it to mean something.
+func (r *route) proven() bool { return r.now.col >= 0 && r.since >= recentCount }
 
 // spare returns the path to forget: what turned out to be none, and when there
 // are too many the least recently used that is neither in use nor the shortest.
@@ -285,4 +289,9 @@ func (r *route) spare() *path {
 
 func (r *route) forget(p *path) {
 	r.paths = slices.DeleteFunc(r.paths, func(q *path) bool { return q == p })
+	for _, q := range r.paths {
+		if q.from == p {
+			q.from = nil
+		}
+	}
 }

@@ -104,10 +104,10 @@ func (d *Discipline) testimony(s *source, at rawTime, origin proto.Duration) (x,
 }
 
 // expel takes a source out of the joint estimate. What was learnt about its
-// biases is void.
+// biases is void: should it return, it begins anew.
 func (d *Discipline) expel(s *source) {
 	for _, p := range s.route.paths {
-		d.forgo(p)
+		d.joint.shrink(p)
 	}
 }
 
@@ -204,43 +204,64 @@ func (d *Discipline) reanchor() {
 }
 
 // confine keeps the bias of each source that is believed within what the
-// delay to it and its own distance allow: on the shortest path, or on the one
-// in use where that is about as short. They leave that only when a whole
-// majority was found to be wrong.
+// delay to it and its own distance allow, on the path in use and on the
+// shortest one. They leave that only when a whole majority was found to be
+// wrong. A shortest path that contradicts what is in use is forgotten.
 func (d *Discipline) confine() {
 	if !d.joint.started {
 		return
 	}
-	low, high := math.Inf(-1), math.Inf(1)
-	d.anchored(func(s *source, p *path) {
-		if now := s.route.now; now.col >= 0 && now.base() <= float64(asShort*p.base()) {
-			p = now // it says as much, and today
+	use := leeway{math.Inf(-1), math.Inf(1)}
+	for _, s := range d.sources {
+		if s.state == Selected && s.route.proven() {
+			use = use.and(d.leeway(s, s.route.now))
 		}
-		b, r := d.joint.biasOf(p), s.constant(&d.set, p)+s.distance
-		low, high = max(low, b-r), min(high, b+r)
+	}
+	if use.none() {
+		return // they contradict each other, which the vote has to settle
+	}
+	room := use
+	d.anchored(func(s *source, p *path) {
+		own := d.leeway(s, p)
+		if use.and(own).none() {
+			d.joint.shrink(p)
+			return
+		}
+		room = room.and(own)
 	})
 	var delta float64
 	switch {
-	case low > high || (low <= nanosecond && high >= -nanosecond):
-		return // they contradict each other, which the vote has to settle; or all is well
-	case low > 0:
-		delta = low
+	case room.none() || (room.low <= nanosecond && room.high >= -nanosecond):
+		return // or all is well
+	case room.low > 0:
+		delta = room.low
 	default:
-		delta = high
+		delta = room.high
 	}
 	d.joint.shift(delta)
-	d.anchored(func(s *source, p *path) {
-		p.anchor = d.joint.biasOf(p)
-		if math.Abs(p.anchor) > s.constant(&d.set, p)+s.distance+nanosecond {
-			d.forgo(p) // refuted by the path in use
+	for _, s := range d.sources {
+		for _, p := range s.route.paths {
+			if s.state == Selected && p.col >= 0 {
+				p.anchor = d.joint.biasOf(p)
+			}
 		}
-	})
+	}
 	d.joint.settle()
 	d.dirty = true
 }
 
-// forgo forgets the bias of a path: should it be taken again, it begins anew.
-func (d *Discipline) forgo(p *path) {
-	d.joint.shrink(p)
-	p.anchor = 0
+// leeway is how far true time may be moved, down and up, s.
+type leeway struct{ low, high float64 }
+
+func (l leeway) and(o leeway) leeway { return leeway{max(l.low, o.low), min(l.high, o.high)} }
+func (l leeway) none() bool          { return l.low > l.high }
+
+// leeway before the bias of a path is larger than it can be. What a detour is
+// longer by is known no better than it wavers.
+func (d *Discipline) leeway(s *source, p *path) leeway {
+	b, r := d.joint.biasOf(p), s.constant(&d.set, p)+s.distance
+	if short := s.route.lowest(); p != short && p.base() > float64(asShort*short.base()) {
+		r += float64(wavering * p.scale())
+	}
+	return leeway{b - r, b + r}
 }
