@@ -158,7 +158,7 @@ func (d *Discipline) deny(s *source, v, reach float64) {
 // branch of the likelihood.
 func (d *Discipline) explain(s *source, p *path, v float64, at rawTime) {
 	v2 := float64(v * v)
-	if s.route.since < recentCount && len(s.route.paths) > 1 && math.Abs(v) < 0.6*p.base() {
+	if s.route.since < recentCount && len(s.route.paths) > 1 && p != s.route.lowest() && math.Abs(v) < 0.6*p.base() {
 		d.joint.doubt(p.col, v2) // the new path's bias was guessed wrong
 		s.voice.doubt(v2, 0)
 		s.settled()

@@ -157,3 +157,26 @@ func TestDetourDoesNotRefuteTheShortestPath(t *testing.T) {
 		t.Error("the shortest path was refuted by a detour")
 	}
 }
+
+// What the estimate is off by after a detour is no bias of the shortest path,
+// which is known.
+func TestEndOfADetourLeavesTheBiasOfTheShortestPath(t *testing.T) {
+	w := newWorld(t, 0.001, 1e-5)
+	w.add(1, server{delay: 10e-3, jitter: 1e-5, poll: 1})
+	w.run(600, nil)
+	shortest := w.d.sources[0].route.now
+	before := w.d.joint.biasOf(shortest)
+	w.servers[0].delay = 15e-3
+	w.run(700, nil)
+	for q := range w.d.joint.model {
+		w.d.joint.model[q].m[0] += 2e-3
+	}
+	w.servers[0].delay = 10e-3
+	w.run(900, nil)
+	if w.d.sources[0].route.now != shortest {
+		t.Fatal("the shortest path was not taken up again")
+	}
+	if moved := math.Abs(w.d.joint.biasOf(shortest) - before); moved > 1e-4 {
+		t.Errorf("the bias of the shortest path moved by %v s", moved)
+	}
+}

@@ -160,7 +160,7 @@ func (d *Discipline) anchored(f func(s *source, p *path)) {
 		}
 		var best *path
 		for _, p := range s.route.paths {
-			if p.col >= 0 && (best == nil || p.base() < best.base()) {
+			if p.col >= 0 && (best == nil || p.below(best)) {
 				best = p
 			}
 		}
