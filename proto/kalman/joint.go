@@ -68,9 +68,8 @@ func (j *joint) grow(p *path, from int, factor, mean, variance float64) {
 	p.col = n
 }
 
-// shrink forgets a bias, and what of it was the server's own doing.
+// shrink forgets a bias.
 func (j *joint) shrink(p *path) {
-	p.anchor = 0
 	k, n := p.col, j.size()
 	if k < 0 {
 		return

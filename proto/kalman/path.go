@@ -44,19 +44,6 @@ func (p *path) fork() *path {
 // base is the shortest round trip seen.
 func (p *path) base() float64 { return p.delays.shortest() }
 
-// firm says whether more than one delay tells of the base: one stamp may be
-// wrong.
-func (p *path) firm() bool { return p.count() > 1 && p.delays.sorted[1] < float64(asShort*p.base()) }
-
-// below says whether a path has a shorter base, or one to rely on as the other
-// has not.
-func (p *path) below(o *path) bool {
-	if p.firm() != o.firm() {
-		return p.firm()
-	}
-	return p.base() < o.base()
-}
-
 // count of delays in memory.
 func (p *path) count() int { return len(p.delays.seen) }
 
@@ -266,21 +253,15 @@ func (r *route) refuted() (move, bool) {
 	return move{from: c, to: c.from, known: true, shift: c.rise}, true
 }
 
-// lowest is the path with the shortest base that can be relied on.
+// lowest is the path with the shortest base.
 func (r *route) lowest() *path {
 	best := r.now
 	for _, p := range r.paths {
-		if p.below(best) {
+		if p.base() < best.base() {
 			best = p
 		}
 	}
 	return best
-}
-
-// proven says whether the path in use has a bias, and has been seen often
-// enough for it to mean something.
-func (r *route) proven() bool {
-	return r.now.col >= 0 && r.since >= recentCount && r.now.firm()
 }
 
 // spare returns the path to forget: what turned out to be none, and when there

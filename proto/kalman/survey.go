@@ -104,10 +104,10 @@ func (d *Discipline) testimony(s *source, at rawTime, origin proto.Duration) (x,
 }
 
 // expel takes a source out of the joint estimate. What was learnt about its
-// biases is void: should it return, it begins anew.
+// biases is void.
 func (d *Discipline) expel(s *source) {
 	for _, p := range s.route.paths {
-		d.joint.shrink(p)
+		d.forgo(p)
 	}
 }
 
@@ -160,7 +160,7 @@ func (d *Discipline) anchored(f func(s *source, p *path)) {
 		}
 		var best *path
 		for _, p := range s.route.paths {
-			if p.col >= 0 && (best == nil || p.below(best)) {
+			if p.col >= 0 && (best == nil || p.base() < best.base()) {
 				best = p
 			}
 		}
@@ -204,64 +204,51 @@ func (d *Discipline) reanchor() {
 }
 
 // confine keeps the bias of each source that is believed within what the
-// delay to it and its own distance allow, on the path in use and on the
-// shortest one. They leave that only when a whole majority was found to be
-// wrong. A shortest path that contradicts what is in use is forgotten.
+// delay to it and its own distance allow. They leave that only when a whole
+// majority was found to be wrong.
 func (d *Discipline) confine() {
 	if !d.joint.started {
 		return
 	}
-	use := leeway{math.Inf(-1), math.Inf(1)}
-	for _, s := range d.sources {
-		if s.state == Selected && s.route.proven() {
-			use = use.and(d.leeway(s, s.route.now))
-		}
-	}
-	if use.none() {
-		return // they contradict each other, which the vote has to settle
-	}
-	room := use
-	d.anchored(func(s *source, p *path) {
-		own := d.leeway(s, p)
-		if use.and(own).none() {
-			d.joint.shrink(p)
-			return
-		}
-		room = room.and(own)
+	low, high := math.Inf(-1), math.Inf(1)
+	d.judged(func(s *source, p *path) {
+		b, r := d.joint.biasOf(p), s.constant(&d.set, p)+s.distance
+		low, high = max(low, b-r), min(high, b+r)
 	})
 	var delta float64
 	switch {
-	case room.none() || (room.low <= nanosecond && room.high >= -nanosecond):
-		return // or all is well
-	case room.low > 0:
-		delta = room.low
+	case low > high || (low <= nanosecond && high >= -nanosecond):
+		return // they contradict each other, which the vote has to settle; or all is well
+	case low > 0:
+		delta = low
 	default:
-		delta = room.high
+		delta = high
 	}
 	d.joint.shift(delta)
-	for _, s := range d.sources {
-		for _, p := range s.route.paths {
-			if s.state == Selected && p.col >= 0 {
-				p.anchor = d.joint.biasOf(p)
-			}
+	d.judged(func(_ *source, p *path) { p.anchor = d.joint.biasOf(p) })
+	d.anchored(func(s *source, p *path) {
+		if math.Abs(d.joint.biasOf(p)) > s.constant(&d.set, p)+s.distance+nanosecond {
+			d.forgo(p) // refuted by the path in use
 		}
-	}
+	})
 	d.joint.settle()
 	d.dirty = true
 }
 
-// leeway is how far true time may be moved, down and up, s.
-type leeway struct{ low, high float64 }
+// judged calls f for each selected source with the path that its bias is
+// judged on: the shortest, or the one in use where that is about as short and
+// has been used for long enough to say something.
+func (d *Discipline) judged(f func(s *source, p *path)) {
+	d.anchored(func(s *source, p *path) {
+		if r := &s.route; r.now.col >= 0 && r.since >= recentCount && r.now.base() <= float64(asShort*p.base()) {
+			p = r.now
+		}
+		f(s, p)
+	})
+}
 
-func (l leeway) and(o leeway) leeway { return leeway{max(l.low, o.low), min(l.high, o.high)} }
-func (l leeway) none() bool          { return l.low > l.high }
-
-// leeway before the bias of a path is larger than it can be. What a detour is
-// longer by is known no better than it wavers.
-func (d *Discipline) leeway(s *source, p *path) leeway {
-	b, r := d.joint.biasOf(p), s.constant(&d.set, p)+s.distance
-	if short := s.route.lowest(); p != short && p.base() > float64(asShort*short.base()) {
-		r += float64(wavering * p.scale())
-	}
-	return leeway{b - r, b + r}
+// forgo forgets the bias of a path: should it be taken again, it begins anew.
+func (d *Discipline) forgo(p *path) {
+	d.joint.shrink(p)
+	p.anchor = 0
 }
