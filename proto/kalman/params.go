@@ -40,9 +40,9 @@ const (
 	// impossibleMargin, in scales of the jitter, is for what the shortest round
 	// trip is not known well enough.
 	impossibleMargin = 0.5
-	// asShort: up to so many times the shortest round trip a path says as much
-	// about true time; beyond, what it is longer by may all be in one direction.
-	asShort = 2
+	// asShort: what is up to so many times as long as the shortest path is no
+	// detour. The length of one is known to so many scales of its jitter.
+	asShort, wavering = 2.0, 3.0
 	// minSpan is the least time over which a change of frequency is judged, s.
 	minSpan = 16.0
 	// serverDrift is how fast the clock of a synchronised server may go astray,

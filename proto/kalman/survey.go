@@ -212,7 +212,7 @@ func (d *Discipline) confine() {
 	}
 	low, high := math.Inf(-1), math.Inf(1)
 	d.judged(func(s *source, p *path) {
-		b, r := d.joint.biasOf(p), s.constant(&d.set, p)+s.distance
+		b, r := d.joint.biasOf(p), d.largest(s, p)
 		low, high = max(low, b-r), min(high, b+r)
 	})
 	var delta float64
@@ -227,7 +227,7 @@ func (d *Discipline) confine() {
 	d.joint.shift(delta)
 	d.judged(func(_ *source, p *path) { p.anchor = d.joint.biasOf(p) })
 	d.anchored(func(s *source, p *path) {
-		if math.Abs(d.joint.biasOf(p)) > s.constant(&d.set, p)+s.distance+nanosecond {
+		if math.Abs(d.joint.biasOf(p)) > d.largest(s, p)+nanosecond {
 			d.forgo(p) // refuted by the path in use
 		}
 	})
@@ -236,15 +236,24 @@ func (d *Discipline) confine() {
 }
 
 // judged calls f for each selected source with the path that its bias is
-// judged on: the shortest, or the one in use where that is about as short and
-// has been used for long enough to say something.
+// judged on: the one in use, or the shortest while that is new.
 func (d *Discipline) judged(f func(s *source, p *path)) {
 	d.anchored(func(s *source, p *path) {
-		if r := &s.route; r.now.col >= 0 && r.since >= recentCount && r.now.base() <= float64(asShort*p.base()) {
+		if r := &s.route; r.now.col >= 0 && r.since >= recentCount {
 			p = r.now
 		}
 		f(s, p)
 	})
+}
+
+// largest is how large the bias of a path can be. What a detour is longer by
+// may all be in one direction, and is known no better than it wavers.
+func (d *Discipline) largest(s *source, p *path) float64 {
+	r := s.constant(&d.set, p) + s.distance
+	if short := s.route.lowest(); p != short && p.base() > float64(asShort*short.base()) {
+		r += float64(wavering * p.scale())
+	}
+	return r
 }
 
 // forgo forgets the bias of a path: should it be taken again, it begins anew.
