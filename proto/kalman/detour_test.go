@@ -74,6 +74,13 @@ func travelled(t *testing.T) (w *world, shortest, usual *path) {
 	return w, r.paths[0], r.now
 }
 
+// displace moves a component of all models, 0 for the offset.
+func (j *joint) displace(i int, by float64) {
+	for q := range j.model {
+		j.model[q].m[i] += by
+	}
+}
+
 // A path that is taken up again may be another one, but only by what it is
 // longer than the shortest; the detour in between says nothing about it.
 func TestPathTakenUpAgainKeepsItsBias(t *testing.T) {
@@ -109,10 +116,8 @@ func TestBiasIsConfinedOnThePathInUse(t *testing.T) {
 		w.run(240, nil)
 		s, j := w.d.sources[0], &w.d.joint
 		use := s.route.now
-		for q := range j.model {
-			j.model[q].m[0] -= 2e-3
-			j.model[q].m[use.col] += 2e-3 // what no sample can tell apart
-		}
+		j.displace(0, -2e-3)
+		j.displace(use.col, 2e-3) // what no sample can tell apart
 		w.d.survey()
 		b, most := j.biasOf(use), s.constant(&w.d.set, use)
 		if b < most-1e-9 || b > most+wavering*use.scale()+1e-9 {
@@ -133,9 +138,7 @@ func TestNewPathRefutesNothing(t *testing.T) {
 	s, j := w.d.sources[0], &w.d.joint
 	s.route.since = recentCount - 1
 	before := j.biasOf(shortest)
-	for q := range j.model {
-		j.model[q].m[usual.col] += 2e-3
-	}
+	j.displace(usual.col, 2e-3)
 	w.d.survey()
 	if shortest.col < 0 || j.biasOf(shortest) != before {
 		t.Error("the shortest path was refuted by one that is new")
@@ -149,9 +152,7 @@ func TestDetourDoesNotRefuteTheShortestPath(t *testing.T) {
 	w.run(240, nil)
 	s, j := w.d.sources[0], &w.d.joint
 	detour, before := s.route.now, j.biasOf(shortest)
-	for q := range j.model {
-		j.model[q].m[detour.col] += 0.95e-3
-	}
+	j.displace(detour.col, 0.95e-3)
 	w.d.survey()
 	if shortest.col < 0 || j.biasOf(shortest) != before {
 		t.Error("the shortest path was refuted by a detour")
@@ -168,9 +169,7 @@ func TestEndOfADetourLeavesTheBiasOfTheShortestPath(t *testing.T) {
 	before := w.d.joint.biasOf(shortest)
 	w.servers[0].delay = 15e-3
 	w.run(700, nil)
-	for q := range w.d.joint.model {
-		w.d.joint.model[q].m[0] += 2e-3
-	}
+	w.d.joint.displace(0, 2e-3)
 	w.servers[0].delay = 10e-3
 	w.run(900, nil)
 	if w.d.sources[0].route.now != shortest {
