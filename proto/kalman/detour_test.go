@@ -179,3 +179,19 @@ func TestEndOfADetourLeavesTheBiasOfTheShortestPath(t *testing.T) {
 		t.Errorf("the bias of the shortest path moved by %v s", moved)
 	}
 }
+
+// Who takes up a known path behind a queue publishes the round trip that showed
+// it: the base of the path says nothing of the queue.
+func TestRootDelayOfAPathTakenUpAgain(t *testing.T) {
+	w, shortest, _ := travelled(t)
+	s := w.servers[0]
+	s.delay, s.jitter = shortest.base()/2+3e-6, 0
+	w.exchange(s)
+	got, trip := w.d.Estimate(w.time()).RootDelay.Seconds(), float64(2*s.delay)
+	if w.d.sources[0].route.now != shortest {
+		t.Fatal("the path was not taken up")
+	}
+	if math.Abs(got-trip) > 1e-8 {
+		t.Errorf("root delay %v s, want %v", got, trip)
+	}
+}

@@ -105,9 +105,10 @@ func (p *path) excess(delay float64) excess {
 type route struct {
 	paths  []*path
 	now    *path
-	recent []trip // newest last
-	since  int    // samples on this path since it was taken
-	turned bool   // it was blamed for a shift of the offset since then
+	recent []trip  // of the path in use since it was taken, newest last
+	last   float64 // the newest round trip, s
+	since  int     // samples on this path since it was taken
+	turned bool    // it was blamed for a shift of the offset since then
 	clock  uint64
 }
 
@@ -131,6 +132,7 @@ func (r *route) start(prior float64) *path {
 func (r *route) see(at rawTime, delay float64) (m move, moved bool) {
 	r.clock++
 	r.since++
+	r.last = delay
 	r.recent = append(r.recent, trip{at, delay})
 	if len(r.recent) > recentCount {
 		r.recent = slices.Delete(r.recent, 0, 1)

@@ -72,14 +72,13 @@ func (s *source) base() float64 {
 }
 
 // today is the shortest of the last eight round trips, as the clock filter of
-// RFC 5905 section 10 has it. Behind a queue that lasts they are all longer than
-// the base, and the estimate may be as wrong as the best of them.
+// RFC 5905 section 10 has it, but of this path. Behind a queue that lasts they
+// are all longer than the base, and the estimate may be as wrong as the best of
+// them. Of a path just taken up the sample that showed it tells, not the base.
 func (s *source) today() float64 {
-	short := s.base()
-	for i, t := range s.route.recent {
-		if i == 0 || t.delay < short {
-			short = t.delay
-		}
+	short := s.route.last
+	for _, t := range s.route.recent {
+		short = min(short, t.delay)
 	}
 	return short
 }
