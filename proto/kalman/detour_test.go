@@ -3,6 +3,7 @@ package kalman
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/ntpd-go/ntpd-go/proto"
@@ -193,5 +194,25 @@ func TestRootDelayOfAPathTakenUpAgain(t *testing.T) {
 	}
 	if math.Abs(got-trip) > 1e-8 {
 		t.Errorf("root delay %v s, want %v", got, trip)
+	}
+}
+
+// A late packet among those that show a longer path, or after them, says nothing
+// of it: the clock that is served stays synchronised.
+func TestRootDelayOfALongerPathWithLatePackets(t *testing.T) {
+	w, _, usual := travelled(t)
+	s := w.servers[0]
+	const longer, late = 150e-6, 1.6 // s, one way
+	s.jitter = 0
+	for i, delay := range slices.Concat(slices.Repeat([]float64{longer}, recentCount-1), []float64{late, late}) {
+		w.advance(w.now + 1)
+		s.delay = delay
+		w.exchange(s)
+		if taken := w.d.sources[0].route.now != usual; taken != (i >= recentCount-1) {
+			t.Fatalf("sample %d: another path: %v", i, taken)
+		}
+	}
+	if got := w.d.Estimate(w.time()).RootDelay.Seconds(); math.Abs(got-2*longer) > 1e-8 {
+		t.Errorf("root delay %v s, want %v", got, 2*longer)
 	}
 }

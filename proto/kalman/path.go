@@ -105,10 +105,9 @@ func (p *path) excess(delay float64) excess {
 type route struct {
 	paths  []*path
 	now    *path
-	recent []trip  // of the path in use since it was taken, newest last
-	last   float64 // the newest round trip, s
-	since  int     // samples on this path since it was taken
-	turned bool    // it was blamed for a shift of the offset since then
+	recent []trip // of the path in use, those that showed it first, newest last
+	since  int    // samples on this path since it was taken
+	turned bool   // it was blamed for a shift of the offset since then
 	clock  uint64
 }
 
@@ -132,20 +131,19 @@ func (r *route) start(prior float64) *path {
 func (r *route) see(at rawTime, delay float64) (m move, moved bool) {
 	r.clock++
 	r.since++
-	r.last = delay
 	r.recent = append(r.recent, trip{at, delay})
 	if len(r.recent) > recentCount {
 		r.recent = slices.Delete(r.recent, 0, 1)
 	}
 	if m, moved = r.down(delay); moved {
-		r.take(m)
+		r.take(m, 1)
 		r.now.add(at, delay)
 		return m, true
 	}
 	r.now.add(at, delay)
 	r.now.used = r.clock
 	if m, moved = r.refuted(); moved {
-		r.take(m)
+		r.take(m, 1)
 		r.now.add(at, delay)
 		return m, true
 	}
@@ -154,18 +152,19 @@ func (r *route) see(at rawTime, delay float64) (m move, moved bool) {
 		for _, t := range r.now.delays.unlearn(recentCount) {
 			m.to.add(t.at, t.delay)
 		}
-		r.take(m)
+		r.take(m, recentCount)
 	}
 	return m, moved
 }
 
-func (r *route) take(m move) {
+// take goes over to a path that the newest delays, so many, have shown.
+func (r *route) take(m move, shown int) {
 	r.now, r.since, r.turned = m.to, 0, false
 	m.to.used = r.clock
 	if !m.known {
 		r.paths = append(r.paths, m.to)
 	}
-	r.recent = r.recent[:0]
+	r.recent = slices.Delete(r.recent, 0, len(r.recent)-shown)
 }
 
 // down recognises a shorter path: one sample proves it.
@@ -213,7 +212,7 @@ func (r *route) below(delay float64) *path {
 // base, and close together (spread out they are congestion).
 func (r *route) up() (move, bool) {
 	c := r.now
-	if c.count() < matureCount || len(r.recent) < recentCount {
+	if c.count() < matureCount || r.since < recentCount {
 		return move{}, false
 	}
 	level := make([]float64, len(r.recent))

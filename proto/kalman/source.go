@@ -71,14 +71,16 @@ func (s *source) base() float64 {
 	return s.route.now.base()
 }
 
-// today is the shortest of the last eight round trips, as the clock filter of
-// RFC 5905 section 10 has it, but of this path. Behind a queue that lasts they
-// are all longer than the base, and the estimate may be as wrong as the best of
-// them. Of a path just taken up the sample that showed it tells, not the base.
+// today is the shortest of the last eight round trips of the path in use, as the
+// clock filter of RFC 5905 section 10 has it; 0 when there is none. Behind a
+// queue that lasts they are all longer than the base, and the estimate may be as
+// wrong as the best of them.
 func (s *source) today() float64 {
-	short := s.route.last
-	for _, t := range s.route.recent {
-		short = min(short, t.delay)
+	short := 0.0
+	for i, t := range s.route.recent {
+		if i == 0 || t.delay < short {
+			short = t.delay
+		}
 	}
 	return short
 }
